@@ -28,9 +28,9 @@ class Sampling(BaseModel):
     """How a reply is drawn. `temperature` 0 is greedy. `max_new_tokens` counts the model's own tokens."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    temperature: float = Field(0.7, ge=0.0, le=5.0)
-    top_p: float = Field(1.0, gt=0.0, le=1.0)
-    max_new_tokens: int = Field(256, ge=1)
+    temperature: float = Field(default=0.7, ge=0.0, le=5.0)
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    max_new_tokens: int = Field(default=256, ge=1)
 
 
 class Request(BaseModel):
@@ -74,9 +74,12 @@ class Model(Protocol):
     `name` is what the user wrote; `identity` changes whenever the weights, adapter, chat template or server model change.
     """
 
-    name: str
-    identity: str
-    scripted: bool
+    @property
+    def name(self) -> str: ...
+    @property
+    def identity(self) -> str: ...
+    @property
+    def scripted(self) -> bool: ...
 
     def generate(self, requests: Sequence[Request], progress: Progress | None = None) -> list[Completion]:
         """Completions in the order of `requests`. A request that fails yields `finish="error"`, never an exception."""
