@@ -1,0 +1,164 @@
+"""The two phases of the loop: what work a step holds, what its loss is, and how progress is measured on a fixed set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from solon.training.batches import cycle, schedule
+from solon.training.collate import Layout, Pack, forward_logprobs, pack_examples, sequence_sums
+from solon.training.config import DpoSettings, PhaseSettings
+from solon.training.encode import Example
+from solon.training.loading import Loaded
+from solon.training.loop import rows_per_process, world_size
+from solon.training.losses import dpo_loss
+from solon.training.reference import pair_logprobs
+from solon.training.result import Measurement
+
+
+def _most(settings: PhaseSettings) -> int | None:
+    return settings.micro_batch if isinstance(settings.micro_batch, int) else None
+
+
+def _items(rows: int, settings: PhaseSettings) -> list[list[int]]:
+    """Row numbers for each item of the data loader: with n processes, each step is n items in a row."""
+    here = rows_per_process(settings.batch)
+    steps = schedule(rows, settings.epochs, settings.batch, settings.seed)
+    if world_size() == 1:
+        return steps
+    return [step[i * here : (i + 1) * here] or step[:1] for step in steps for i in range(world_size())]
+
+
+@dataclass
+class Work:
+    """One forward pass: a pack, the whole step's counts to scale by, and (DPO) the pairs' reference sums."""
+
+    pack: Pack
+    count: int
+    tokens: int
+    reference: Tensor | None = None
+    retain: bool = False
+
+
+@dataclass
+class SftPhase:
+    """Mean negative log-likelihood per reply token of the step's rows."""
+
+    loaded: Loaded
+    settings: PhaseSettings
+    layout: Layout
+    rows: list[Example]
+    validation: list[Example]
+    items: list[list[int]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.items = _items(len(self.rows), self.settings)
+        self.steps = len(self.items) // world_size()
+
+    def work(self, item: int) -> list[Work]:
+        rows = [self.rows[i] for i in self.items[item]]
+        tokens = sum(part.targets for row in rows for part in row.parts)
+        packs = pack_examples(rows, self.settings.pack_tokens, _most(self.settings))
+        return [Work(pack, len(rows), tokens) for pack in packs]
+
+    def loss(self, model: Any, work: Work) -> tuple[Tensor, dict[str, float]]:
+        pack = work.pack.to(self.loaded.device)
+        return -forward_logprobs(model, pack, self.layout).sum() / max(work.tokens, 1), {"tokens": float(sum(pack.lengths))}
+
+    def evaluate(self, model: Any) -> dict[str, float]:
+        return {"loss": self.measure(self.validation, "validation").loss}
+
+    def tokens(self, steps: int) -> int:
+        return sum(len(self.rows[i]) for item in self.items[: steps * world_size()] for i in item)
+
+    def measure(self, rows: Sequence[Example], source: str) -> Measurement:
+        sums = pair_logprobs(self.loaded.model, rows, self.settings.pack_tokens, self.layout, self.loaded.autocast)[:, 0]
+        counts = torch.tensor([row.parts[0].targets for row in rows], dtype=torch.float32)
+        items = (-sums / counts).tolist()
+        return Measurement(n=len(rows), source=source, loss=float(-sums.sum() / counts.sum()), items=items)
+
+
+@dataclass
+class DpoPhase:
+    """DPO loss on the step's pairs, plus likelihood terms on chosen replies and on retain rows."""
+
+    loaded: Loaded
+    settings: DpoSettings
+    layout: Layout
+    pairs: list[Example]
+    reference: Tensor  # (pairs, 2)
+    retain: list[Example]
+    validation: list[Example]
+    validation_reference: Tensor
+    items: list[list[int]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.items = _items(len(self.pairs), self.settings)
+        self.steps = len(self.items) // world_size()
+        keep = self.settings.retain_weight > 0
+        share = max(1, self.settings.retain_batch // world_size())
+        self.retained = cycle(len(self.retain) if keep else 0, share, len(self.items), self.settings.seed + 1)
+
+    def work(self, item: int) -> list[Work]:
+        chosen = self.items[item]
+        pairs = [self.pairs[i] for i in chosen]
+        tokens = sum(pair.parts[0].targets for pair in pairs)
+        result = []
+        for pack in pack_examples(pairs, self.settings.pack_tokens, _most(self.settings)):
+            reference = self.reference[[chosen[row] for row in pack.rows]]
+            result.append(Work(pack, len(pairs), tokens, reference))
+        rows = [self.retain[i] for i in self.retained[item]]
+        kept = sum(row.parts[0].targets for row in rows)
+        result += [Work(pack, len(rows), kept, retain=True) for pack in pack_examples(rows, self.settings.pack_tokens)]
+        return result
+
+    def loss(self, model: Any, work: Work) -> tuple[Tensor, dict[str, float]]:
+        pack = work.pack.to(self.loaded.device)
+        logprobs = forward_logprobs(model, pack, self.layout)
+        numbers = {"tokens": float(sum(pack.lengths))}
+        if work.retain:
+            value = -logprobs.sum() / max(work.tokens, 1)
+            return self.settings.retain_weight * value, {**numbers, "retain_nll": float(value.detach())}
+        assert work.reference is not None
+        sums = sequence_sums(pack, logprobs).view(-1, 2)
+        reference = work.reference.to(sums.device)
+        parts = dpo_loss(
+            sums[:, 0], sums[:, 1], reference[:, 0], reference[:, 1], self.settings.beta, self.settings.label_smoothing
+        )
+        loss = parts.loss.sum() / work.count
+        margins = parts.chosen_reward - parts.rejected_reward
+        numbers |= {
+            "dpo_loss": float(loss.detach()),
+            "margin": float(margins.sum()) / work.count,
+            "accuracy": float((margins > 0).sum()) / work.count,
+            "chosen_reward": float(parts.chosen_reward.sum()) / work.count,
+            "rejected_reward": float(parts.rejected_reward.sum()) / work.count,
+        }
+        if self.settings.sft_term:
+            value = -sums[:, 0].sum() / max(work.tokens, 1)
+            loss = loss + self.settings.sft_term * value
+            numbers["chosen_nll"] = float(value.detach())
+        return loss, numbers
+
+    def evaluate(self, model: Any) -> dict[str, float]:
+        found = self.measure(self.validation, self.validation_reference, "validation")
+        return {"loss": found.loss, "margin": found.margin or 0.0, "accuracy": found.accuracy or 0.0}
+
+    def tokens(self, steps: int) -> int:
+        upto = steps * world_size()
+        pairs = sum(len(self.pairs[i]) for item in self.items[:upto] for i in item)
+        return pairs + sum(len(self.retain[i]) for item in self.retained[:upto] for i in item)
+
+    def measure(self, pairs: Sequence[Example], reference: Tensor, source: str) -> Measurement:
+        sums = pair_logprobs(self.loaded.model, pairs, self.settings.pack_tokens, self.layout, self.loaded.autocast)
+        settings = self.settings
+        parts = dpo_loss(sums[:, 0], sums[:, 1], reference[:, 0], reference[:, 1], settings.beta, settings.label_smoothing)
+        margins = parts.chosen_reward - parts.rejected_reward
+        return Measurement(
+            n=len(pairs), source=source, loss=float(parts.loss.mean()), margin=float(margins.mean()),
+            accuracy=float((margins > 0).float().mean()), items=margins.tolist(),
+        )  # fmt: skip
