@@ -1,0 +1,199 @@
+"""Manifests: one canonical JSON file (RFC 8785) per checkpoint, with its own hash inside and nothing that runs when loaded.
+
+    {"base_model", "created", "entries": {name: {"chunks", "dtype", "shape", "kind"?, "health"?}}, "flags", "format", "hash", "id",
+     "metadata", "parent", "parts", "poisoned", "sequence", "ties": [[names]]}
+
+`hash` is blake3 of the file's bytes with these 64 digits replaced by zeros. `kind` is left out for parameters; `health` is
+[NaN count, Inf count, largest finite magnitude].
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import blake3
+import rfc8785
+
+from solon.checkpoints.errors import CorruptManifest, UnknownTensor
+from solon.checkpoints.health import Health
+from solon.errors import nearest
+
+FORMAT = 1
+ZERO = "0" * 64
+
+
+@dataclass
+class Entry:
+    """One stored tensor: its chunks in order, dtype name and shape."""
+
+    chunks: list[str]
+    dtype: str
+    shape: list[int]
+    kind: str = "param"
+    health: Health | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        record: dict[str, Any] = {"chunks": self.chunks, "dtype": self.dtype, "shape": self.shape}
+        if self.kind != "param":
+            record["kind"] = self.kind
+        if self.health is not None:
+            record["health"] = [self.health.nan, self.health.inf, self.health.absmax]
+        return record
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Entry:
+        shape = record["shape"]
+        health = record.get("health")
+        return cls(
+            record["chunks"],
+            record["dtype"],
+            shape,
+            record.get("kind", "param"),
+            Health(math.prod(shape), health[0], health[1], float(health[2])) if health else None,
+        )
+
+
+@dataclass
+class Manifest:
+    """A checkpoint's description. `ties` lists each group of aliases, canonical name first; `parts` holds typed JSON trees."""
+
+    id: str
+    sequence: int
+    created: str
+    parent: str | None
+    entries: dict[str, Entry]
+    ties: list[list[str]]
+    flags: dict[str, Any] = field(default_factory=dict)
+    parts: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    model_class: str = ""
+    poisoned: bool = False
+
+    def to_bytes(self) -> bytes:
+        """Canonical bytes with the hash filled in."""
+        record = {
+            "format": FORMAT,
+            "hash": ZERO,
+            "id": self.id,
+            "sequence": self.sequence,
+            "created": self.created,
+            "parent": self.parent,
+            "entries": {name: entry.to_json() for name, entry in self.entries.items()},
+            "ties": self.ties,
+            "flags": self.flags,
+            "parts": self.parts,
+            "metadata": self.metadata,
+            "model_class": self.model_class,
+            "poisoned": self.poisoned,
+        }
+        data = rfc8785.dumps(record)
+        digest = blake3.blake3(data).hexdigest()
+        return data.replace(f'"hash":"{ZERO}"'.encode(), f'"hash":"{digest}"'.encode(), 1)
+
+    def chunks(self) -> set[str]:
+        """Every chunk the checkpoint needs."""
+        return {chunk for entry in self.entries.values() for chunk in entry.chunks}
+
+    @cached_property
+    def names_cache(self) -> dict[str, str]:
+        """Every model tensor's name, aliases included -> its canonical name."""
+        found = {name: name for name, entry in self.entries.items() if entry.kind != "part"}
+        found.update({alias: group[0] for group in self.ties for alias in group if group[0] in found})
+        return found
+
+    def names(self) -> dict[str, str]:
+        """Every name, aliases included -> its canonical name. Parts' tensors are left out."""
+        return self.names_cache
+
+    @property
+    def model_ties(self) -> list[list[str]]:
+        """Groups of aliases among the model's own tensors."""
+        return [group for group in self.ties if group[0] in self.names_cache]
+
+    def entry(self, name: str) -> Entry:
+        """The entry of a tensor, by any of its aliases.
+
+        Raises:
+            UnknownTensor
+        """
+        names = self.names()
+        if name not in names:
+            raise UnknownTensor(f"{self.id} has no tensor {name!r}", mend=nearest(name, set(names)) or "see `show` for the names")
+        return self.entries[names[name]]
+
+    @property
+    def logical_bytes(self) -> int:
+        """Bytes of all tensors, each shared one once."""
+        return sum(math.prod(e.shape) * itemsize(e.dtype) for e in self.entries.values())
+
+
+def itemsize(dtype: str) -> int:
+    """Bytes per element of a stored dtype."""
+    from solon.checkpoints.tensors import DTYPES
+
+    return DTYPES[dtype].itemsize
+
+
+def parse(data: bytes, path: Path) -> Manifest:
+    """Read a manifest and check its hash.
+
+    Raises:
+        CorruptManifest
+    """
+    try:
+        record = json.loads(data)
+        stated = record["hash"]
+        plain = data.replace(f'"hash":"{stated}"'.encode(), f'"hash":"{ZERO}"'.encode(), 1)
+        if blake3.blake3(plain).hexdigest() != stated:
+            raise ValueError("its bytes do not match its hash")
+        if record["format"] != FORMAT:
+            raise ValueError(f"format {record['format']}, this version reads {FORMAT}")
+        return Manifest(
+            record["id"],
+            record["sequence"],
+            record["created"],
+            record["parent"],
+            {name: Entry.from_json(entry) for name, entry in record["entries"].items()},
+            record["ties"],
+            record["flags"],
+            record["parts"],
+            record["metadata"],
+            record["model_class"],
+            record["poisoned"],
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise CorruptManifest(f"{path}: {error}", mend="restore another checkpoint; fsck lists the good ones") from error
+
+
+def load(path: Path) -> Manifest:
+    """Read a manifest file.
+
+    Raises:
+        CorruptManifest: also when the file is gone.
+    """
+    try:
+        return parse(path.read_bytes(), path)
+    except FileNotFoundError as error:
+        raise CorruptManifest(f"{path}: the file is gone", mend="fsck lists the good ones") from error
+
+
+def plain(value: Any) -> Any:
+    """Free metadata as JSON that RFC 8785 can write: NaN and Inf become words, other objects their text."""
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < 2**53 else str(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    if hasattr(value, "item") and getattr(value, "size", None) == 1:
+        return plain(value.item())
+    return str(value)

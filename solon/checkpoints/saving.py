@@ -1,0 +1,170 @@
+"""Saving: each line only after the one before it is durable. The rename of the manifest is the commit point.
+
+The bytes of a changed chunk are copied before they are hashed, and the copy is what is written, so a chunk always matches its
+name even when another thread edits the model meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from solon.checkpoints import parts as typed
+from solon.checkpoints.changes import Track, fingerprint, same_form
+from solon.checkpoints.health import Health, bytes_health
+from solon.checkpoints.manifest import Entry
+from solon.checkpoints.packs import PackWriter, chunk_name
+from solon.checkpoints.tensors import CHUNK, DTYPE_NAMES, Bytes, Slot, add_alias, model_slots, read_chunks
+
+
+@dataclass
+class Piece:
+    """One chunk of a capture: either already stored under `name`, or `data` (a private copy) still to be named."""
+
+    name: str | None
+    data: Bytes | None = None
+    mark: bytes = b""
+
+
+@dataclass
+class Captured:
+    """A slot's description and its pieces, which may be produced lazily."""
+
+    slot: Slot
+    dtype: str
+    shape: list[int]
+    pieces: Iterable[Piece]
+    unchanged: Entry | None = None  # trusted as it was; nothing is read
+
+
+class Buffers:
+    """Two reused buffers: one is being written while the other is filled."""
+
+    def __init__(self, largest: int) -> None:
+        self.size, self.turn = min(CHUNK, largest), 0
+        self.pair: list[Bytes | None] = [None, None]
+
+    def copy(self, data: Bytes) -> Bytes:
+        buffer = self.pair[self.turn]
+        if buffer is None:
+            buffer = self.pair[self.turn] = np.empty(self.size, np.uint8)
+        view = buffer[: len(data)]
+        np.copyto(view, data)
+        return view
+
+    def swap(self) -> None:
+        self.turn ^= 1
+
+
+def part_slots(parts: dict[str, Any]) -> tuple[dict[str, Any], list[Slot]]:
+    """(typed trees by part name, one slot per distinct tensor of the parts).
+
+    Raises:
+        UnsupportedState, UnsupportedTensor
+    """
+    trees, slots = {}, {}
+    for name, part in parts.items():
+        tensors: dict[str, torch.Tensor] = {}
+        trees[name] = typed.encode(typed.snapshot(name, part), f"@{name}", tensors)
+        for path, tensor in tensors.items():
+            add_alias(slots, "part", path, tensor)
+    return trees, list(slots.values())
+
+
+def capture(
+    slots: list[Slot], track: Track, known: Callable[[str], bool], trusted: bool, copy: Callable[[Bytes], Bytes]
+) -> Iterator[Captured]:
+    """Describe each slot. With `trusted`, tensors that no declared edit names are taken as they were, unread."""
+    for slot in slots:
+        entry = track.entries.get(slot.name)
+        if entry is not None and not same_form(entry, slot.tensor):
+            entry = None
+        described = Captured(slot, DTYPE_NAMES[slot.tensor.dtype], list(slot.tensor.shape), ())
+        if (
+            trusted
+            and entry is not None
+            and slot.kind != "part"
+            and slot.name not in track.dirty
+            and all(map(known, entry.chunks))
+        ):
+            described.unchanged = entry
+        else:
+            described.pieces = _pieces(slot, entry, track, known, copy)
+        yield described
+
+
+def _pieces(
+    slot: Slot, entry: Entry | None, track: Track, known: Callable[[str], bool], copy: Callable[[Bytes], Bytes]
+) -> Iterator[Piece]:
+    for index, data in read_chunks(slot.tensor):
+        if entry is not None:
+            name = entry.chunks[index]
+            if track.prints.get(name) == fingerprint(data) and known(name):
+                yield Piece(name)
+                continue
+        own = copy(data)
+        yield Piece(None, own, fingerprint(own))
+
+
+def write_pieces(
+    captured: Captured, track: Track, known: Callable[[str], bool], writer: PackWriter, wrote: Callable[[], None]
+) -> tuple[Entry, bool]:
+    """(entry, whether it differs from the last one), putting chunks that nobody has into the pack."""
+    if captured.unchanged is not None:
+        return captured.unchanged, False
+    names: list[str] = []
+    total, changed = Health(), False
+    for piece in captured.pieces:
+        name = piece.name
+        if name is None:
+            assert piece.data is not None
+            changed = True
+            name = chunk_name(piece.data)
+            track.prints[name] = piece.mark
+            if (name, captured.dtype) not in track.health:
+                track.health[(name, captured.dtype)] = bytes_health(piece.data, captured.slot.tensor.dtype)
+            if not known(name) and name not in writer:
+                writer.add(name, piece.data)
+                wrote()
+        total += track.health.get((name, captured.dtype), Health())
+        names.append(name)
+    if not changed and captured.slot.name in track.entries:
+        return track.entries[captured.slot.name], False
+    return Entry(names, captured.dtype, captured.shape, captured.slot.kind, total), True
+
+
+def flags_of(model: torch.nn.Module) -> dict[str, Any]:
+    """Train/eval mode of every module and requires_grad of every parameter, as a default and its exceptions."""
+    training = {name: module.training for name, module in model.named_modules(remove_duplicate=False)}
+    grads = {name: parameter.requires_grad for name, parameter in model.named_parameters(remove_duplicate=False)}
+    return {"training": _compact(training), "requires_grad": _compact(grads)}
+
+
+def _compact(values: dict[str, bool]) -> dict[str, Any]:
+    default = 2 * sum(values.values()) >= len(values)
+    return {"default": default, "except": [name for name, value in values.items() if value != default]}
+
+
+def set_flags(model: torch.nn.Module, flags: dict[str, Any]) -> None:
+    """The inverse of `flags_of`."""
+    training, grads = flags.get("training"), flags.get("requires_grad")
+    if training:
+        odd = set(training["except"])
+        for name, module in model.named_modules(remove_duplicate=False):
+            module.training = training["default"] != (name in odd)
+    if grads:
+        odd = set(grads["except"])
+        for name, parameter in model.named_parameters(remove_duplicate=False):
+            wanted = grads["default"] != (name in odd)
+            if parameter.requires_grad != wanted:
+                parameter.requires_grad_(wanted)
+
+
+def everything(model: torch.nn.Module, parts: dict[str, Any]) -> tuple[list[Slot], dict[str, Any]]:
+    """(slots of model and parts, typed trees). See `model_slots` and `part_slots` for what is raised."""
+    trees, extra = part_slots(parts)
+    return [*model_slots(model), *extra], trees
