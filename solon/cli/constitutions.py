@@ -1,0 +1,77 @@
+"""`solon check`, `diff` and `schema`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from solon.cli.output import JsonFlag, console, emit
+
+Spec = Annotated[str, typer.Argument(metavar="CONSTITUTION", help="A library name (five-laws, contemplative, ...) or a path.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these verbs to the command line."""
+    app.command()(check)
+    app.command()(diff)
+    app.command()(schema)
+
+
+def check(
+    constitution: Spec,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 when there are warnings.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Parse, lint and hash a constitution."""
+    from solon.constitution import check_report, load
+
+    report = check_report(load(constitution))
+    if as_json:
+        emit(report)
+    else:
+        _print_report(report)
+    sys.exit(1 if strict and report["warnings"] else 0)
+
+
+def _print_report(report: dict) -> None:
+    out = console()
+    out.print(f"{report['id']} version {report['version']}", style="bold", markup=False)
+    out.print(f"sha256 {report['hash']}", markup=False)
+    for p in report["principles"]:
+        out.print(f"  {p['rank']:>3}  {p['kind']:<10} {p['id']:<20} {p['title']}", markup=False)
+    for limit in report["limits"]:
+        out.print(f"  {limit['key']:<36} {limit['value']} {limit['unit']}", markup=False)
+    for gate in report["gates"]:
+        out.print(f"  gate: {gate}", markup=False)
+    for name in report["ignored"]:
+        out.print(f"ignored: {name}", markup=False)
+    for warning in report["warnings"]:
+        out.print(f"warning: {warning}", style="yellow", markup=False)
+    out.print(
+        f"{len(report['principles'])} principles, {len(report['limits'])} limits, {len(report['warnings'])} warnings",
+        markup=False,
+    )
+
+
+def diff(before: Spec, after: Spec, as_json: JsonFlag = False) -> None:
+    """What changed between two constitutions. Exit 0 when nothing did, 1 when something did."""
+    from solon.constitution import diff as compare
+    from solon.constitution import load
+
+    changes = compare(load(before), load(after))
+    if as_json:
+        emit({"changes": [c.model_dump(mode="json") for c in changes]})
+    else:
+        for change in changes:
+            print(change)
+        print(f"{len(changes)} changes")
+    sys.exit(1 if changes else 0)
+
+
+def schema(name: Annotated[str, typer.Argument(help="A record or file, for example pair, config, constitution.")]) -> None:
+    """Print the JSON Schema of a record or file."""
+    from solon.run.schemas import schema_of
+
+    emit(schema_of(name))

@@ -1,0 +1,287 @@
+"""The verbs of the main job: init, run, estimate, pairs, train, eval, compare, report, chat."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from solon.cli.output import JsonFlag, console, emit
+
+ConfigFlag = Annotated[Path | None, typer.Option("--config", help="A YAML file of settings.")]
+ConstitutionFlag = Annotated[str | None, typer.Option("--constitution", help="A library name or a path.")]
+PromptsFlag = Annotated[str | None, typer.Option("--prompts", help="builtin, or a .jsonl, .csv or .txt file.")]
+ModelFlag = Annotated[str | None, typer.Option("--model", help="nano, a folder, a hub id, URL#name, runs/NAME or BASE+ADAPTER.")]
+TrainModelFlag = Annotated[str | None, typer.Option("--train-model", help="The model to train, when --model is served.")]
+OutFlag = Annotated[str | None, typer.Option("--out", help="The run folder.")]
+SeedFlag = Annotated[int | None, typer.Option("--seed")]
+MaxFlag = Annotated[int | None, typer.Option("--max-prompts", help="At most so many training prompts.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="dotted.key=value, for example train.dpo.beta=0.2", metavar="[KEY=VALUE]...")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these verbs to the command line."""
+    app.command()(init)
+    app.command()(run)
+    app.command()(estimate)
+    app.command()(pairs)
+    train = typer.Typer(help="Train on rows that are there already.", no_args_is_help=True)
+    train.command("sft")(train_sft)
+    train.command("dpo")(train_dpo)
+    app.add_typer(train, name="train")
+    app.command("eval")(evaluate)
+    app.command()(compare)
+    app.command()(report)
+    app.command()(chat)
+
+
+def _config(config: Path | None, overrides: list[str] | None, **flags: Any) -> Any:
+    from solon.run.config import load_config
+
+    return load_config(config, flags, overrides or [])
+
+
+def init(directory: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for your own work.")]) -> None:
+    """Write a commented constitution template and run.yaml into a folder."""
+    from solon.run.verbs import init as begin
+
+    for path in begin(directory):
+        print(path)
+    print(f"next: edit {directory}/constitution.md, then: solon check {directory}/constitution.md")
+    print(f"      solon run --config {directory}/run.yaml")
+
+
+def run(
+    overrides: Overrides = None,
+    config: ConfigFlag = None,
+    constitution: ConstitutionFlag = None,
+    prompts: PromptsFlag = None,
+    model: ModelFlag = None,
+    train_model: TrainModelFlag = None,
+    out: OutFlag = None,
+    seed: SeedFlag = None,
+    max_prompts: MaxFlag = None,
+    print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved settings and leave.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run the whole job: pairs, SFT, DPO, paired evaluation, report. The same command continues an interrupted run."""
+    from solon.run.config import plain_config, render_config
+
+    settings = _config(
+        config,
+        overrides,
+        constitution=constitution,
+        prompts=prompts,
+        model=model,
+        train_model=train_model,
+        out=out,
+        seed=seed,
+        max_prompts=max_prompts,
+    )
+    if print_config:
+        emit(plain_config(settings)) if as_json else print(render_config(settings), end="")
+        return
+    from solon.run.pipeline import run as run_all
+    from solon.run.progress import Reporter
+
+    summary = run_all(settings, Reporter(quiet=False))
+    if as_json:
+        emit({"out": str(settings.folder), **summary})
+    else:
+        print_summary(summary)
+        print(f"\nreport: {settings.folder / 'report.html'}")
+    sys.exit(0 if all(g["passed"] for g in summary["gates"]) else 1)
+
+
+def print_summary(summary: dict[str, Any]) -> None:
+    """The verdict and the main table."""
+    from rich.table import Table
+
+    out = console()
+    table = Table(box=None, pad_edge=False)
+    for name, right in (
+        ("metric", 0),
+        ("split", 0),
+        ("n", 1),
+        ("base", 1),
+        ("tuned", 1),
+        ("difference", 1),
+        ("p (Holm)", 1),
+        ("trivial", 1),
+    ):
+        table.add_column(name, justify="right" if right else "left", no_wrap=True)
+    for row in summary["metrics"]:
+        trivial = row["trivial"]
+        baseline = "refuse {} comply {}".format(*(_plain(trivial.get(k)) for k in ("refuse_all", "comply_all")))
+        difference = row["difference"]
+        table.add_row(
+            row["name"],
+            row["split"],
+            str(row["tuned"]["n"]),
+            interval(row["base"]),
+            interval(row["tuned"]),
+            interval(difference, signed=True),
+            "" if difference.get("p_holm") is None else f"{difference['p_holm']:.2g}",
+            baseline,
+        )
+    out.print(table)
+    for warning in summary["warnings"]:
+        out.print(f"warning: {warning}", style="yellow", markup=False)
+    out.print(f"\n{summary['verdict']}", style="bold", markup=False)
+
+
+def _plain(value: float | None) -> str:
+    return "-" if value is None else f"{value:g}"
+
+
+def interval(entry: dict[str, Any], *, signed: bool = False) -> str:
+    """`value [low, high]`, or why there is none."""
+    if entry.get("value") is None:
+        return "not measured"
+    form = "+.3f" if signed else ".3f"
+    return f"{entry['value']:{form}} [{entry['low']:{form}}, {entry['high']:{form}}]"
+
+
+def estimate(
+    overrides: Overrides = None,
+    config: ConfigFlag = None,
+    constitution: ConstitutionFlag = None,
+    prompts: PromptsFlag = None,
+    model: ModelFlag = None,
+    train_model: TrainModelFlag = None,
+    out: OutFlag = None,
+    seed: SeedFlag = None,
+    max_prompts: MaxFlag = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Tokens, time, memory and disk of a run, from a short trial of the model. Writes nothing."""
+    from solon.run.estimate import estimate as work_out
+
+    found = work_out(
+        _config(
+            config,
+            overrides,
+            constitution=constitution,
+            prompts=prompts,
+            model=model,
+            train_model=train_model,
+            out=out,
+            seed=seed,
+            max_prompts=max_prompts,
+        )
+    )
+    if as_json:
+        emit(found)
+    else:
+        for key, value in found.items():
+            print(f"{key:<28} {value}")
+
+
+def pairs(
+    overrides: Overrides = None,
+    config: ConfigFlag = None,
+    constitution: ConstitutionFlag = None,
+    prompts: PromptsFlag = None,
+    model: ModelFlag = None,
+    out: OutFlag = None,
+    seed: SeedFlag = None,
+    max_prompts: MaxFlag = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make pairs.jsonl and dropped.jsonl only."""
+    from solon.run.progress import Reporter
+    from solon.run.verbs import pairs as make
+
+    settings = _config(
+        config, overrides, constitution=constitution, prompts=prompts, model=model, out=out, seed=seed, max_prompts=max_prompts
+    )
+    found = make(settings, Reporter())
+    if as_json:
+        emit(found)
+    else:
+        print(f"{found['accepted']} pairs and {found['retain']} retain rows in {found['out']}")
+        print(f"dropped: {found['dropped'] or 'none'}")
+
+
+DataFlag = Annotated[Path, typer.Option("--data", help="pairs.jsonl: rows of kind pair and retain.")]
+StartFlag = Annotated[str, typer.Option("--model", help="The model to start from.")]
+TrainOut = Annotated[Path, typer.Option("--out", help="Where adapter/ and model/ are written.")]
+
+
+def train_sft(data: DataFlag, model: StartFlag, out: TrainOut, overrides: Overrides = None, as_json: JsonFlag = False) -> None:
+    """Supervised fine-tuning on chosen replies and retain rows. Overrides: epochs=1 learning_rate=5e-4 lora.r=8 ..."""
+    _train("sft", data, model, out, overrides, as_json)
+
+
+def train_dpo(data: DataFlag, model: StartFlag, out: TrainOut, overrides: Overrides = None, as_json: JsonFlag = False) -> None:
+    """Direct preference optimisation on pairs, with retain rows as a likelihood term. Overrides: beta=0.2 epochs=2 ..."""
+    _train("dpo", data, model, out, overrides, as_json)
+
+
+def _train(phase: str, data: Path, model: str, out: Path, overrides: list[str] | None, as_json: bool) -> None:
+    from solon.run.progress import Reporter
+    from solon.run.verbs import train_only
+
+    found = train_only(phase, data, model, out, overrides or [], Reporter())
+    emit(found) if as_json else print(found["text"])
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="MODEL")],
+    out: Annotated[Path, typer.Option("--out", help="Where the rows are written.")],
+    baseline: Annotated[str | None, typer.Option("--baseline", help="A model to compare with, on the same prompts.")] = None,
+    prompts: PromptsFlag = None,
+    constitution: ConstitutionFlag = None,
+    overrides: Overrides = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Measure a model on held-out prompts, beside a baseline if one is named."""
+    from solon.run.progress import Reporter
+    from solon.run.verbs import evaluate_only
+
+    flags = {"prompts": prompts, "constitution": constitution}
+    found = evaluate_only(model, baseline, _config(None, overrides, out=str(out), model=model, **flags), Reporter())
+    emit(found) if as_json else print_evaluation(found)
+
+
+def print_evaluation(found: dict[str, Any]) -> None:
+    """A comparison's table, or one model's numbers."""
+    if "verdict" in found:
+        print_summary(found)
+        return
+    for row in found["metrics"]:
+        print(f"{row['name']:<22} {row['split']:<16} n {row['n']:<5} {interval(row)}")
+
+
+def compare(
+    run_a: Annotated[Path, typer.Argument(metavar="RUN_A")],
+    run_b: Annotated[Path, typer.Argument(metavar="RUN_B")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Compare the tuned models of two runs on the same prompts."""
+    from solon.release.compare import render_comparison
+
+    found, text = render_comparison(run_a, run_b)
+    emit(found) if as_json else print(text)
+
+
+def report(run_folder: Annotated[Path, typer.Argument(metavar="RUN")]) -> None:
+    """Write report.html of a run folder again."""
+    from solon.release.report import render
+
+    print(render(run_folder))
+
+
+def chat(
+    model: Annotated[str, typer.Argument(metavar="MODEL")],
+    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.7,
+    seed: Annotated[int, typer.Option()] = 0,
+) -> None:
+    """Talk to a model in the terminal; an empty line or Ctrl-D ends it."""
+    from solon.run.verbs import chat as talk
+
+    talk(model, temperature=temperature, seed=seed)

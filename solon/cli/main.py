@@ -1,0 +1,70 @@
+"""The command line: arguments in, one public function called, exit codes out. Heavy imports stay inside the verbs."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+import solon
+from solon.cli import constitutions, job, machine
+from solon.cli.output import explain
+from solon.errors import SolonError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="A written constitution, made into trained models, measurements of how well they keep it, and a runtime for agents.",
+)
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived: what is journalled is safe; the command leaves with 143."""
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"solon {solon.__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Options that stand before the verb."""
+
+
+job.register(app)
+constitutions.register(app)
+machine.register(app)
+
+
+def _on_sigterm(_signal: int, _frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def main() -> None:
+    """Run the command line; every deliberate error becomes one message and its exit code."""
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    wants_json = "--json" in sys.argv[1:]
+    try:
+        app(standalone_mode=True)
+    except SolonError as error:
+        explain(error, as_json=wants_json)
+        sys.exit(error.exit_code)
+    except Terminated:
+        print("terminated; finished work is kept, the same command goes on from there", file=sys.stderr)
+        sys.exit(143)
+    except KeyboardInterrupt:
+        print("interrupted; finished work is kept, the same command goes on from there", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)

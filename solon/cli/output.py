@@ -1,0 +1,35 @@
+"""What the verbs print: pretty text for people, exactly one JSON object with `--json`; progress and logs go to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from solon.errors import SolonError
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
+
+
+def emit(value: Any) -> None:
+    """Print one JSON object on stdout."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def explain(error: SolonError, *, as_json: bool) -> None:
+    """Print an error: what was expected and came, then the mend."""
+    if as_json:
+        emit({"error": error.what, "mend": error.mend, "exit_code": error.exit_code})
+    print(f"error: {error.what}", file=sys.stderr)
+    if error.mend:
+        print(f"  mend: {error.mend}", file=sys.stderr)
+
+
+def console(stderr: bool = False) -> Any:
+    """A rich console that wraps nothing when the output is not a terminal."""
+    from rich.console import Console
+
+    stream_is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(stderr=stderr, width=None if stream_is_terminal else 160, highlight=False)

@@ -1,0 +1,1 @@
+"""The main job: one configuration, the whole pipeline from constitution to report."""

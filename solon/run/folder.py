@@ -1,0 +1,172 @@
+"""The run folder: files that appear whole or not at all, and the manifest of their hashes.
+
+A step's outputs are recorded with the hash of everything that went into it. A later run with the same inputs finds it done; a
+file that no longer matches its recorded hash is never taken for whole.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from solon.errors import EnvironmentRefused, InputError, IntegrityError
+
+PACKAGES = ("solon", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy", "scipy")
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes, or of a folder's (relative path, file hash) list."""
+    if path.is_dir():
+        digest = hashlib.sha256()
+        for item in sorted(p for p in path.rglob("*") if p.is_file()):
+            digest.update(f"{item.relative_to(path).as_posix()}\x1f{sha256_file(item)}\n".encode())
+        return digest.hexdigest()
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is either absent or complete: temporary file, fsync, rename, fsync of the folder.
+
+    Raises:
+        EnvironmentRefused: the disk is full or the folder cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    name = ""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", newline="\n", dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as f:
+            name = f.name
+            f.write(text)
+            f.flush()
+            os.fsync(f.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        with suppress(OSError):
+            os.unlink(name)
+        raise EnvironmentRefused(
+            f"{path}: cannot be written: {error.strerror}", mend="free disk space or choose another --out"
+        ) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write pretty JSON, whole."""
+    write_whole(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def write_rows(path: Path, rows: Iterable[BaseModel]) -> None:
+    """Write records as JSONL, whole."""
+    write_whole(path, "".join(row.model_dump_json() + "\n" for row in rows))
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of the packages that shape results."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """The machine: processor, cores, memory (GiB), threads that torch uses, accelerator."""
+    import psutil
+    import torch
+
+    cpu = platform.processor() or platform.machine()
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "torch_threads": torch.get_num_threads(),
+        "accelerator": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
+    }
+
+
+class RunFolder:
+    """`runs/<name>/`: paths, the manifest, and which steps are done.
+
+    Raises:
+        EnvironmentRefused: the folder cannot be made.
+        IntegrityError: `manifest.json` is not readable.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EnvironmentRefused(f"{path}: cannot be made: {error.strerror}", mend="choose another --out") from error
+        self.manifest = self._read_manifest()
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    def _read_manifest(self) -> dict[str, Any]:
+        file = self.path / "manifest.json"
+        if not file.exists():
+            return {"inputs": {}, "outputs": {}, "steps": {}, "timings": {}}
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise IntegrityError(
+                f"{file}: expected JSON, got {error}", mend="restore it, or start again with another --out"
+            ) from error
+
+    def save_manifest(self, **fields: Any) -> None:
+        """Write the manifest with these fields set."""
+        self.manifest.update(fields)
+        write_json(self.path / "manifest.json", self.manifest)
+
+    def done(self, step: str, inputs: str) -> bool:
+        """Whether `step` ended with these inputs and its outputs are still the same bytes."""
+        record = self.manifest["steps"].get(step)
+        if not record or record["inputs"] != inputs:
+            return False
+        return all(
+            (self.path / name).exists() and sha256_file(self.path / name) == digest for name, digest in record["outputs"].items()
+        )
+
+    def finish(self, step: str, inputs: str, outputs: Iterable[str]) -> None:
+        """Record that `step` ended, and the hashes of what it wrote."""
+        hashes = {name: sha256_file(self.path / name) for name in outputs}
+        self.manifest["steps"][step] = {"inputs": inputs, "outputs": hashes}
+        self.manifest["outputs"].update(hashes)
+        self.save_manifest()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process alone.
+
+        Raises:
+            InputError: another process is running in it.
+        """
+        with (self.path / ".lock").open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InputError(
+                    f"{self.path}: another process is running here", mend="wait for it, or choose another --out"
+                ) from error
+            yield

@@ -1,0 +1,111 @@
+"""The pairs step: a model answers, criticises and revises; what is accepted becomes `pairs.jsonl`, the rest `dropped.jsonl`."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+from solon.critique.pairs import CritiqueSettings, PairsResult, make_pairs
+from solon.data.records import Dropped, Pair, Prompt
+from solon.data.splits import position
+from solon.errors import CheckFailed
+from solon.models.base import Model, content_hash
+from solon.run.config import NANO
+from solon.run.folder import RunFolder, write_rows
+from solon.run.prepare import Job
+from solon.run.progress import Reporter
+
+PAIRS, DROPPED = "pairs.jsonl", "dropped.jsonl"
+
+
+def settings_of(job: Job) -> CritiqueSettings:
+    """The critique settings with `auto` decided."""
+    return job.config.critique.resolved(embedded=job.config.model == NANO)
+
+
+def retain_prompts(job: Job) -> list[Prompt]:
+    """So many harmless training prompts that `benign_share` can be met if every pair were accepted; chosen by hash."""
+    share = job.config.train.sft.benign_share
+    wanted = math.ceil(len(job.hazardous) * share / (1 - share)) if share < 1 else len(job.harmless)
+    order = sorted(job.harmless, key=lambda p: position(p.id, job.config.seed))
+    names = {p.id for p in order[:wanted]}
+    return [p for p in job.harmless if p.id in names]
+
+
+def pairs_inputs(job: Job, identity: str) -> str:
+    """Hash of everything that the pairs follow from."""
+    prompts = [*job.hazardous, *retain_prompts(job)]
+    return content_hash(
+        [identity, job.constitution.hash, [p.model_dump() for p in prompts], settings_of(job).model_dump(), job.config.seed]
+    )
+
+
+def generate_pairs(job: Job, model: Model, folder: RunFolder, reporter: Reporter) -> None:
+    """Write `pairs.jsonl` (pairs, then retain rows) and `dropped.jsonl`, in the order of the prompts.
+
+    Raises:
+        CheckFailed: not one pair was accepted; the message counts the reasons.
+    """
+    prompts = [*job.hazardous, *retain_prompts(job)]
+    settings = settings_of(job)
+    counts: Counter[str] = Counter()
+    with reporter.bar("respond, critique, revise", len(prompts), "prompts") as bar:
+
+        def finished(result: PairsResult) -> None:
+            counts.update(accepted=len(result.pairs), dropped=sum(d.principle_id != "retain" for d in result.dropped))
+            judged = counts["accepted"] + counts["dropped"]
+            share = f"{counts['accepted'] / judged:.0%} of pairs accepted" if judged else ""
+            bar.advance(1, 0, share)
+
+        result = make_pairs(
+            model,
+            job.constitution,
+            prompts,
+            settings,
+            seed=job.config.seed,
+            progress=lambda _done, tokens: bar.advance(0, tokens),
+            accepted=finished,
+        )
+    write_rows(folder / PAIRS, [*result.pairs, *result.retain])
+    write_rows(folder / DROPPED, result.dropped)
+    if not result.pairs:
+        reasons = ", ".join(f"{reason} {n}" for reason, n in Counter(d.reason for d in result.dropped).most_common())
+        raise CheckFailed(
+            f"pairs: expected at least one accepted pair from {len(job.hazardous)} prompts, got none ({reasons})",
+            mend=f"read {folder / DROPPED}; another model, constitution or prompt set may be needed",
+        )
+
+
+def read_pairs(folder: RunFolder) -> tuple[list[Pair], list[Pair], list[Dropped]]:
+    """(pairs, retain rows, dropped) of a run folder."""
+    rows = [Pair.model_validate_json(line) for line in (folder / PAIRS).read_text(encoding="utf-8").splitlines()]
+    dropped = [Dropped.model_validate_json(line) for line in (folder / DROPPED).read_text(encoding="utf-8").splitlines()]
+    return [r for r in rows if r.kind == "pair"], [r for r in rows if r.kind == "retain"], dropped
+
+
+def describe_pairs(folder: RunFolder) -> dict[str, Any]:
+    """Counts of the pairs step; how often originals violate; how far the headline scorer agrees with the critic."""
+    from solon.data.records import UNSAFE_LABELS
+    from solon.evaluation.scorers import RuleScorer
+    from solon.evaluation.stats import agreement, wilson
+
+    pairs, retain, dropped = read_pairs(folder)
+    own = [d for d in dropped if d.principle_id != "retain"]
+    judged = [(p.prompt[0].content, p.rejected[0].content, "violates") for p in pairs]
+    judged += [(p.prompt[0].content, p.chosen[0].content, "keeps") for p in pairs]
+    judged += [(d.prompt, d.original, "keeps") for d in own if d.reason == "original_ok"]
+    judged += [(d.prompt, d.revision, "violates") for d in own if d.reason == "revision_violates"]
+    violating = len(pairs) + sum(d.reason in ("preamble", "unchanged", "revision_violates", "duplicate") for d in own)
+    asked = violating + sum(d.reason == "original_ok" for d in own)
+    scorer = RuleScorer()
+    labels = [scorer.score(request, reply).label for request, reply, _ in judged]
+    headline = ["violates" if label in UNSAFE_LABELS else "unscored" if label == "unscored" else "keeps" for label in labels]
+    return {
+        "accepted": len(pairs),
+        "retain": len(retain),
+        "dropped": dict(Counter(d.reason for d in own).most_common()),
+        "retain_dropped": dict(Counter(d.reason for d in dropped if d.principle_id == "retain").most_common()),
+        "violation_rate": {**wilson(violating, asked)._asdict(), "n": asked} if asked else {"value": None, "n": 0},
+        "agreement": agreement(headline, [verdict for *_, verdict in judged]),
+    }

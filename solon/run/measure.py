@@ -1,0 +1,100 @@
+"""The evaluation step: one model on the held-out prompts, one row per reply, and its perplexity on benign references."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from solon.constitution import Constitution
+from solon.data.prompts import REFUSAL_ONLY_HAZARDS
+from solon.data.records import EvaluationRow, Prompt
+from solon.errors import ConfigError, ModelError
+from solon.evaluation.scorers import RuleScorer, Scorer
+from solon.evaluation.tasks import ReferencePerplexity, benign_perplexity, evaluate
+from solon.models.base import Model, Sampling, content_hash
+from solon.run.folder import RunFolder, write_json, write_rows
+from solon.run.prepare import Job
+from solon.run.progress import Reporter
+
+NATS_SUFFIX = ".nats.json"
+
+
+def open_scorer(judge: str, opener: Callable[[str], Model]) -> Scorer:
+    """The headline scorer: `rules`, `probabilities:MODEL` or `model:MODEL`.
+
+    Raises:
+        ConfigError: another word.
+    """
+    role, _, spec = judge.partition(":")
+    if role == "rules" and not spec:
+        return RuleScorer()
+    if role in ("probabilities", "model") and spec:
+        from solon.evaluation.judges import ModelJudge, ProbabilityJudge
+
+        return (ProbabilityJudge if role == "probabilities" else ModelJudge)(opener(spec))
+    raise ConfigError(
+        f"evaluation.judge: expected rules, probabilities:MODEL or model:MODEL, got {judge!r}", mend="choose one of these"
+    )
+
+
+def withheld(reply: str) -> str:
+    """What stands in the place of a reply that is not to be kept: its length and hash."""
+    return f"[withheld: {len(reply)} characters, sha256 {hashlib.sha256(reply.encode()).hexdigest()[:16]}]"
+
+
+def without_complying(rows: Sequence[EvaluationRow]) -> list[EvaluationRow]:
+    """Rows whose hazard serves to measure refusal only keep the reply only where it refuses."""
+    return [
+        row.model_copy(update={"reply": withheld(row.reply)})
+        if row.hazard in REFUSAL_ONLY_HAZARDS and row.label not in ("refusal", "unscored")
+        else row
+        for row in rows
+    ]
+
+
+def measure_inputs(
+    identity: str, prompts: Sequence[Prompt], sampling: Sampling, judge: str, seed: int, constitution: Constitution
+) -> str:
+    """Hash of everything that the rows follow from."""
+    return content_hash(
+        [identity, [p.model_dump() for p in prompts], sampling.model_dump(), judge, RuleScorer.version, seed, constitution.hash]
+    )
+
+
+def measure(model: Model, job: Job, folder: RunFolder, name: str, *, label: str, scorer: Scorer, reporter: Reporter) -> None:
+    """Write `evaluation/<name>.jsonl` and `evaluation/<name>.nats.json` (empty where the model gives no log-probabilities)."""
+    prompts = job.held_out
+    with reporter.bar(f"evaluate {name}", len(prompts)) as bar:
+        rows = evaluate(
+            model,
+            prompts,
+            scorer=scorer,
+            sampling=job.config.evaluation.sampling,
+            seed=job.config.seed,
+            constitution=job.constitution,
+            name=label,
+            progress=lambda done, tokens: bar.advance(done, tokens),
+        )
+    references = [p for p in prompts if p.set == "benign" and p.reference and p.split in ("benign", "file")]
+    try:
+        items = benign_perplexity(model, references)
+    except ModelError as error:
+        reporter.warn(f"benign perplexity not measured: {error}")
+        items = []
+    write_rows(folder / f"evaluation/{name}.jsonl", without_complying(rows))
+    write_json(folder / f"evaluation/{name}{NATS_SUFFIX}", [item.model_dump() for item in items])
+
+
+def read_rows(folder: RunFolder, name: str) -> list[EvaluationRow]:
+    """The rows of one model."""
+    text = (folder / f"evaluation/{name}.jsonl").read_text(encoding="utf-8")
+    return [EvaluationRow.model_validate_json(line) for line in text.splitlines()]
+
+
+def read_nats(folder: RunFolder, name: str) -> list[ReferencePerplexity]:
+    """The perplexity items of one model; empty when not measured."""
+    file = folder / f"evaluation/{name}{NATS_SUFFIX}"
+    values: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    return [ReferencePerplexity.model_validate(v) for v in values]

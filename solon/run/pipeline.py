@@ -1,0 +1,189 @@
+"""The main job: constitution -> pairs -> SFT -> DPO -> paired evaluation -> report. A step that is done is not done again."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from solon.errors import ConfigError, EnvironmentRefused
+from solon.models import open_model
+from solon.models.base import Model
+from solon.models.recorded import Recorded
+from solon.run import generate, measure, tune
+from solon.run.config import RunConfig, render_config
+from solon.run.folder import RunFolder, hardware, sha256_file, versions, write_json, write_rows, write_whole
+from solon.run.prepare import Job, prepare
+from solon.run.progress import Reporter
+from solon.run.summary import summarise
+
+JOURNAL, PROMPTS, SUMMARY, REPORT = "journal.sqlite", "prompts.jsonl", "summary.json", "report.html"
+FREE_GIB = 0.5
+
+
+@dataclass
+class Models:
+    """Opens each model once, journals it, and keeps the seconds spent in loading and in models."""
+
+    config: RunConfig
+    folder: RunFolder
+    seconds: float = 0.0
+    loading: float = 0.0
+    _open: dict[str, Recorded] = field(default_factory=dict)
+
+    def get(self, spec: str) -> Recorded:
+        """The model of this name behind the run's journal."""
+        if spec not in self._open:
+            self._open[spec] = Recorded(self._load(spec), self.folder / JOURNAL)
+        return self._open[spec]
+
+    def _load(self, spec: str) -> Model:
+        start = time.monotonic()
+        s = self.config.models
+        model = open_model(spec, device=s.device, dtype=s.dtype, batch_size=s.batch_size, concurrency=s.concurrency)
+        self.loading += time.monotonic() - start
+        return model
+
+    def release(self) -> None:
+        """Close every model and give its memory back before training."""
+        for model in self._open.values():
+            self.seconds += model.seconds
+            model.close()
+        self._open.clear()
+        gc.collect()
+
+
+def run(config: RunConfig, reporter: Reporter) -> dict[str, Any]:
+    """Run the whole pipeline and return the summary. Continues where an earlier run with this configuration stopped.
+
+    Raises:
+        SolonError: see `solon.errors`; whatever was finished stays, and the same call goes on from there.
+    """
+    start = time.monotonic()
+    job = prepare(config)
+    folder = RunFolder(job.config.folder)
+    with folder.locked(), working(job, folder) as models:
+        begin(job, folder)
+        for warning in job.warnings:
+            reporter.warn(warning)
+        with reporter.step("pairs", f"{len(job.hazardous)} hazardous prompts, {len(generate.retain_prompts(job))} harmless ones"):
+            make_pairs(job, folder, models, reporter)
+        models.release()
+        with reporter.step("training", ", then ".join(p.upper() for p in job.config.train.phases)):
+            training = tune.train(job, folder, reporter)
+        with reporter.step("evaluation", f"{len(job.held_out)} held-out prompts"):
+            stages = _evaluate(job, folder, models, reporter)
+        models.release()
+        with reporter.step("report"):
+            summary = _report(job, folder, training, stages)
+        _close(folder, reporter, models, time.monotonic() - start)
+    return summary
+
+
+@contextmanager
+def working(job: Job, folder: RunFolder) -> Iterator[Models]:
+    """The run's models, closed on the way out whatever happens."""
+    models = Models(job.config, folder)
+    try:
+        yield models
+    finally:
+        models.release()
+
+
+def begin(job: Job, folder: RunFolder) -> None:
+    """Write the resolved configuration; refuse a folder that holds another one, or a nearly full disk."""
+    import shutil
+
+    free = shutil.disk_usage(folder.path).free / 2**30
+    if free < FREE_GIB:
+        raise EnvironmentRefused(f"{folder.path}: expected {FREE_GIB} GiB of free disk, got {free:.2f}", mend="free some space")
+    text, file = render_config(job.config), folder / "config.yaml"
+    if file.exists() and file.read_text(encoding="utf-8") != text:
+        old, new = file.read_text(encoding="utf-8").splitlines(), text.splitlines()
+        changed = next(
+            (f"{a.strip()!r} there, {b.strip()!r} now" for a, b in zip(old, new, strict=False) if a != b), "other settings"
+        )
+        raise ConfigError(
+            f"{folder.path}: expected an empty folder or the run of this configuration, got another one ({changed})",
+            mend="choose another --out, or remove that folder",
+        )
+    write_whole(file, text)
+    write_rows(folder / PROMPTS, job.prompts)
+    inputs = {"constitution": job.constitution.hash, PROMPTS: sha256_file(folder / PROMPTS), "config.yaml": sha256_file(file)}
+    folder.save_manifest(
+        inputs={**folder.manifest["inputs"], **inputs},
+        versions=versions(),
+        hardware=hardware(),
+        seed=job.config.seed,
+        models={"generator": job.config.model, "trained": job.config.trained},
+    )
+
+
+def make_pairs(job: Job, folder: RunFolder, models: Models, reporter: Reporter) -> None:
+    """The pairs step, unless it is done."""
+    model = models.get(job.config.model)
+    inputs = generate.pairs_inputs(job, model.identity)
+    if folder.done("pairs", inputs):
+        reporter.note("  done before", "dim")
+        return
+    generate.generate_pairs(job, model, folder, reporter)
+    folder.manifest["inputs"]["model"] = model.identity
+    folder.finish("pairs", inputs, [generate.PAIRS, generate.DROPPED])
+
+
+def _evaluate(job: Job, folder: RunFolder, models: Models, reporter: Reporter) -> list[str]:
+    """Rows of the base, of the model after SFT where DPO follows, and of the tuned one."""
+    stages = {"base": job.config.trained, **tune.stage_models(job, folder)}
+    measure_all(job, folder, models, stages, reporter)
+    return list(stages)
+
+
+def measure_all(job: Job, folder: RunFolder, models: Models, stages: dict[str, str], reporter: Reporter) -> None:
+    """`evaluation/<name>.jsonl` for each (name, MODEL), unless it is done."""
+    judge, sampling = job.config.evaluation.judge, job.config.evaluation.sampling
+    scorer = measure.open_scorer(judge, models.get)
+    for name, spec in stages.items():
+        model = models.get(spec)
+        inputs = measure.measure_inputs(model.identity, job.held_out, sampling, judge, job.config.seed, job.constitution)
+        if folder.done(f"evaluate {name}", inputs):
+            reporter.note(f"  {name}: done before", "dim")
+            continue
+        measure.measure(model, job, folder, name, label=spec, scorer=scorer, reporter=reporter)
+        folder.finish(f"evaluate {name}", inputs, [f"evaluation/{name}.jsonl", f"evaluation/{name}{measure.NATS_SUFFIX}"])
+
+
+def _report(job: Job, folder: RunFolder, training: dict[str, Any], stages: list[str]) -> dict[str, Any]:
+    from solon.release.report import render
+
+    summary = summarise(job, folder, training, stages)
+    write_json(folder / SUMMARY, summary)
+    folder.manifest["outputs"][SUMMARY] = sha256_file(folder / SUMMARY)
+    render(folder.path)
+    folder.manifest["outputs"][REPORT] = sha256_file(folder / REPORT)
+    folder.save_manifest()
+    return summary
+
+
+def _close(folder: RunFolder, reporter: Reporter, models: Models, wall: float) -> None:
+    """Write the timings: what models, training and loading took, and everything else. Each run adds a record."""
+    training = reporter.seconds.get("training", 0.0)
+    rest = max(0.0, wall - training - models.seconds - models.loading)
+    after_load = max(wall - models.loading, 1e-9)
+    timings = {
+        "wall_seconds": round(wall, 2),
+        "loading_seconds": round(models.loading, 2),
+        "model_seconds": round(models.seconds, 2),
+        "training_seconds": round(training, 2),
+        "everything_else_seconds": round(rest, 2),
+        "everything_else_share": round(rest / after_load, 4),
+        "steps": {name: round(seconds, 2) for name, seconds in reporter.seconds.items()},
+    }
+    folder.save_manifest(timings=timings, sessions=[*folder.manifest.get("sessions", []), timings])
+    reporter.note(
+        f"{wall:.0f} s: {models.seconds:.0f} in models, {training:.0f} in training, {models.loading:.0f} loading, "
+        f"{rest:.1f} everything else ({rest / after_load:.1%} after loading)",
+        "dim",
+    )

@@ -1,0 +1,161 @@
+"""The single steps of the main job, for those who want one of them: init, pairs, train, eval, chat."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from solon.data.records import Pair
+from solon.errors import ConfigError, DataError, InputError
+from solon.run import generate, measure, pipeline
+from solon.run.config import RunConfig, parse_overrides
+from solon.run.folder import RunFolder, write_json, write_whole
+from solon.run.prepare import prepare
+from solon.run.progress import Reporter
+
+RUN_YAML = """\
+# Settings of `solon run --config run.yaml`. Every setting has a default; `solon run --print-config` shows them all.
+constitution: {folder}/constitution.md
+prompts: builtin          # or a .jsonl, .csv or .txt file; a hazard column gives results by hazard
+model: nano               # answers, criticises and revises: nano, a folder, a hub id, or http://host:port/v1#name
+# train_model: FOLDER     # what is trained, when `model` is served
+out: {folder}/run
+seed: 0
+critique:
+  policy: combined        # all principles in one question; `all` asks for each, `random` for k of them
+train:
+  sft:
+    benign_share: 0.67    # share of retain rows: without them, refusing everything is the optimum
+  dpo:
+    beta: 0.1
+"""
+
+
+def init(folder: Path) -> list[Path]:
+    """Write `constitution.md` and `run.yaml` into a folder.
+
+    Raises:
+        InputError: one of them is there already; nothing is overwritten.
+    """
+    from solon.constitution import template
+
+    files = {folder / "constitution.md": template("principles"), folder / "run.yaml": RUN_YAML.format(folder=folder)}
+    for path in files:
+        if path.exists():
+            raise InputError(f"{path}: expected no file, got one", mend="choose another folder, or move it away")
+    for path, text in files.items():
+        write_whole(path, text)
+    return list(files)
+
+
+def pairs(config: RunConfig, reporter: Reporter) -> dict[str, Any]:
+    """The pairs step alone; a later `solon run` of the same configuration goes on from it."""
+    job = prepare(config)
+    folder = RunFolder(job.config.folder)
+    with folder.locked(), pipeline.working(job, folder) as models:
+        pipeline.begin(job, folder)
+        for warning in job.warnings:
+            reporter.warn(warning)
+        with reporter.step("pairs", f"{len(job.hazardous)} hazardous prompts"):
+            pipeline.make_pairs(job, folder, models, reporter)
+    return {"out": str(folder.path), **generate.describe_pairs(folder)}
+
+
+def read_training_rows(path: Path) -> list[Pair]:
+    """Rows of a pairs file.
+
+    Raises:
+        DataError: a row that is no pair; the message names file and line.
+    """
+    from pydantic import ValidationError
+
+    from solon.data.prompts import read_text
+
+    rows = []
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(Pair.model_validate_json(line))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise DataError(f"{path}:{number}: {where}: {first['msg']}", mend="see solon schema pair") from error
+    if not rows:
+        raise DataError(f"{path}: expected at least one row, got none", mend="make pairs first: solon pairs")
+    return rows
+
+
+def train_only(phase: str, data: Path, model: str, out: Path, overrides: list[str], reporter: Reporter) -> dict[str, Any]:
+    """SFT or DPO on a pairs file; `adapter/` and `model/` are written into `out`."""
+    from solon.run import tune
+    from solon.run.config import checked
+    from solon.training.config import DpoSettings, SftSettings
+
+    rows = read_training_rows(data)
+    settings = checked(SftSettings if phase == "sft" else DpoSettings, parse_overrides(overrides))
+    own = [r for r in rows if r.kind == "pair"]
+    if not own:
+        raise DataError(f"{data}: expected rows of kind pair, got {len(rows)} retain rows", mend="make pairs first: solon pairs")
+    result = tune.run_phase(phase, model, own, [r for r in rows if r.kind == "retain"], out, settings, None, None, reporter)
+    folder = RunFolder(out)
+    tune.publish(model, result, folder)
+    return {**result.model_dump(mode="json"), "text": result.text(), "no_learning": result.no_learning}
+
+
+def evaluate_only(model: str, baseline: str | None, config: RunConfig, reporter: Reporter) -> dict[str, Any]:
+    """Rows of a model, and of a baseline on the same prompts; with a baseline, the paired comparison."""
+    from solon.evaluation.compare import compare
+    from solon.evaluation.metrics import measure as metrics
+    from solon.evaluation.verdict import verdict
+
+    if baseline == model:
+        raise ConfigError("baseline: expected another model than MODEL, got the same", mend="name the model to compare with")
+    job = prepare(config)
+    folder = RunFolder(job.config.folder)
+    names = {"tuned": model, **({"base": baseline} if baseline else {})}
+    with (
+        folder.locked(),
+        pipeline.working(job, folder) as models,
+        reporter.step("evaluation", f"{len(job.held_out)} held-out prompts"),
+    ):
+        pipeline.measure_all(job, folder, models, names, reporter)
+    rows = {name: measure.read_rows(folder, name) for name in names}
+    nats = {name: measure.read_nats(folder, name) for name in names}
+    if not baseline:
+        found: dict[str, Any] = {"model": model, "metrics": metrics(rows["tuned"], nats["tuned"])}
+    else:
+        found = compare(
+            rows["base"], rows["tuned"], base_perplexity=nats["base"], tuned_perplexity=nats["tuned"], seed=config.seed
+        )
+        found = {**found, "verdict": verdict(found), "gates": [], "warnings": job.warnings}
+    write_json(folder / "summary.json", found)
+    return {"out": str(folder.path), **found}
+
+
+def chat(model: str, *, temperature: float, seed: int) -> None:
+    """Talk to a model until an empty line or the end of input."""
+    import sys
+
+    from solon.models import open_model
+    from solon.models.base import Message, Request, Sampling, derive_seed
+    from solon.run.config import NANO_TOKENS
+
+    opened = open_model(model)
+    limit = NANO_TOKENS if "nano" in model else 512
+    history: list[Message] = []
+    sampling = Sampling(temperature=temperature, max_new_tokens=limit)
+    print(f"{model}: an empty line ends the talk", file=sys.stderr)
+    while True:
+        try:
+            line = input("you> ").strip()
+        except EOFError:
+            return
+        if not line:
+            return
+        history.append(Message(role="user", content=line))
+        reply = opened.generate(
+            [Request(id=str(len(history)), messages=tuple(history), sampling=sampling, seed=derive_seed(seed, len(history)))]
+        )[0]
+        print(reply.text if reply.finish != "error" else f"[no reply: {reply.error}]")
+        history.append(Message(role="assistant", content=reply.text))
