@@ -1,0 +1,211 @@
+"""What a decision is about and what it says: action, position, state, reason, verdict.
+
+Numbers are exact decimals. From outside they come as decimal strings; `solon.policy.parsing` reads them strictly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from decimal import Decimal
+from enum import IntEnum
+from typing import Any, Literal
+
+from solon.errors import InputError
+
+Outcome = Literal["allow", "modify", "escalate", "deny", "halt"]
+Status = Literal["ok", "breach", "unknown"]
+OUTCOMES: tuple[Outcome, ...] = ("allow", "modify", "escalate", "deny", "halt")
+EXIT_CODES: dict[Outcome, int] = {"allow": 0, "deny": 3, "escalate": 4, "halt": 5, "modify": 6}
+MICROSECONDS = 1_000_000
+
+
+class Severity(IntEnum):
+    """One scale for limits and for health, from a remark to a stop."""
+
+    info = 0
+    low = 1
+    medium = 2
+    high = 3
+    critical = 4
+
+
+# What a breached limit of each severity does to a risk-increasing action.
+SEVERITY_OUTCOME: dict[Severity, Outcome] = {
+    Severity.info: "allow",
+    Severity.low: "allow",
+    Severity.medium: "escalate",
+    Severity.high: "deny",
+    Severity.critical: "halt",
+}
+
+
+class Ladder(IntEnum):
+    """Rungs of the emergency ladder. A higher rung restricts more; the governor latches them."""
+
+    normal = 0
+    warn = 1
+    reduce = 2
+    no_new = 3
+    killed = 4
+
+
+class Refused(InputError):
+    """Input that is no well-formed action or state: nothing was decided, and `code` says why.
+
+    `code` is one of `duplicate_key, float, not_finite, not_decimal, too_many_digits, unknown_field, missing_field, bad_type,
+    bad_choice, bad_timestamp, mixed_time_zones, unordered_timestamps, not_positive, duplicate_id, duplicate_symbol, bad_json`.
+    """
+
+    def __init__(self, code: str, what: str, *, mend: str = "") -> None:
+        super().__init__(what, mend=mend)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A proposed action. `agent` owns it. `ts` is microseconds since 1970 UTC. `kind` is `order` unless said otherwise.
+
+    `order` and `spend` are checked against every limit; `stop` (a protective order), `cancel` and `flatten` are exits.
+    `acknowledged` matters on working orders: when the venue confirmed it (microseconds), or None.
+    """
+
+    id: str
+    agent: str
+    kind: str
+    symbol: str
+    side: Literal["buy", "sell"]
+    qty: Decimal
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    ts: int = 0
+    acknowledged: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A held instrument, or with `qty` 0 the reference data of one that may be traded. None means missing, which is UNKNOWN.
+
+    `mark`, `bid`, `ask` in the instrument's currency; `multiplier` units per contract; `fx` account currency per instrument
+    currency; `product_leverage` 1 for plain products; `priced_at`, `opened_at` microseconds since 1970 UTC; `margin_rate`
+    the fraction of exposure that the venue asks for.
+    """
+
+    symbol: str
+    issuer: str = ""
+    sector: str = ""
+    qty: Decimal = Decimal(0)
+    mark: Decimal | None = None
+    multiplier: Decimal | None = None
+    fx: Decimal | None = None
+    product_leverage: Decimal | None = None
+    priced_at: int | None = None
+    bid: Decimal | None = None
+    ask: Decimal | None = None
+    margin_rate: Decimal | None = None
+    opened_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The account at `as_of`. Money is in `currency`. None means missing, which is UNKNOWN.
+
+    Beyond the documented fields: `accrued` and `fees` enter equity; `equity_24h_ago` serves the rolling loss; `measures` carries
+    what a monitor observed (`max_pair_correlation`, `weighted_correlation`, `volatility_ratio`; None inside it means that the monitor
+    could not tell, an absent name that nobody measured it); `facts` are named numbers for limits of any domain; `recent` are the
+    agents' latest actions and `executions` their latest fills, for the checks over time; `agents` (when not empty) are the only
+    owners of orders that are accepted.
+    """
+
+    as_of: int
+    currency: str
+    cash: Decimal
+    maintenance_margin: Decimal | None = None
+    nav_unit: Decimal | None = None
+    high_water_mark: Decimal | None = None
+    day_open_equity: Decimal | None = None
+    ladder: Ladder = Ladder.normal
+    positions: tuple[Position, ...] = ()
+    working_orders: tuple[Action, ...] = ()
+    accrued: Decimal = Decimal(0)
+    fees: Decimal = Decimal(0)
+    equity_24h_ago: Decimal | None = None
+    measures: dict[str, Decimal | None] = field(default_factory=dict)
+    facts: dict[str, Decimal | None] = field(default_factory=dict)
+    recent: tuple[Action, ...] = ()
+    executions: tuple[Action, ...] = ()
+    agents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One limit looked at. `measured` and `bound` are decimal text in `unit`; `severity` says what a breach would do."""
+
+    code: str
+    limit: str
+    measured: str | None
+    bound: str
+    unit: str
+    status: Status
+    text: str
+    severity: Severity = Severity.high
+
+    def as_dict(self) -> dict[str, Any]:
+        """The documented fields."""
+        names = ("code", "limit", "measured", "bound", "unit", "status", "text")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A quantity and the size of the position that results, in percent of equity (decimal text)."""
+
+    qty: str
+    size_pct: str
+
+    def as_dict(self) -> dict[str, str]:
+        return {"qty": self.qty, "size_pct": self.size_pct}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was decided and why. `path` names the steps that led there; `call_person` asks for a person whatever the outcome."""
+
+    outcome: Outcome
+    reasons: tuple[Reason, ...] = ()
+    largest_allowed: Size | None = None
+    ladder: Ladder = Ladder.normal
+    path: tuple[str, ...] = ()
+    constitution_hash: str = ""
+    ledger_index: int | None = None
+    response: str | None = None
+    call_person: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """What the command line exits with."""
+        return EXIT_CODES[self.outcome]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able record with the documented fields; no floats."""
+        record: dict[str, Any] = {
+            "outcome": self.outcome,
+            "reasons": [reason.as_dict() for reason in self.reasons],
+            "largest_allowed": self.largest_allowed.as_dict() if self.largest_allowed else None,
+            "ladder": self.ladder.name,
+            "path": list(self.path),
+            "constitution_hash": self.constitution_hash,
+            "ledger_index": self.ledger_index,
+        }
+        if self.response is not None:
+            record["response"] = self.response
+        return record
+
+
+def worst(outcomes: list[Outcome] | tuple[Outcome, ...]) -> Outcome:
+    """The most restrictive of several outcomes; `allow` for none."""
+    return max(outcomes, key=OUTCOMES.index, default="allow")
+
+
+def field_names(record: type) -> tuple[str, ...]:
+    """Names of a dataclass's fields, in order."""
+    return tuple(item.name for item in fields(record))
