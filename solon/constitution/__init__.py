@@ -1,0 +1,47 @@
+"""Constitutions: read, check, compare and write them.
+
+    load("five-laws")            a library constitution, or load("mine.md")
+    parse_text(text, "x.md")     the same from text
+    diff(a, b)                   what changed, and whether it tightens or loosens
+    render(constitution)         Markdown that parses to the same hash
+    check_report(constitution)   what `solon check --json` prints
+    template("principles")       a commented constitution to start from
+"""
+
+from solon.constitution.canonical import number_text
+from solon.constitution.keys import KEYS
+from solon.constitution.parse import library_names, load, parse_text
+from solon.constitution.types import (
+    Constitution,
+    Directive,
+    Domain,
+    Escalation,
+    ExampleConversation,
+    Gate,
+    HardRule,
+    Limit,
+    Principle,
+    Severity,
+    Signature,
+    Voter,
+)
+
+__all__ = [
+    "KEYS",
+    "Constitution",
+    "Directive",
+    "Domain",
+    "Escalation",
+    "ExampleConversation",
+    "Gate",
+    "HardRule",
+    "Limit",
+    "Principle",
+    "Severity",
+    "Signature",
+    "Voter",
+    "library_names",
+    "load",
+    "number_text",
+    "parse_text",
+]
