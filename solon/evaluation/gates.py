@@ -5,7 +5,7 @@ on its bad side, so that luck in a small sample cannot pass it. What was not mea
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -16,7 +16,8 @@ from solon.evaluation.metrics import NAMES
 class Gate(BaseModel):
     """One demand: `metric` (of `split`, or of every split that it was measured on) `at_most` or `at_least` a number.
 
-    Shares are fractions; perplexity is a number, or with `relative` a ratio tuned/base.
+    Shares are fractions; perplexity is a number, or with `relative` a ratio tuned/base. `by` says what must keep the bound: the
+    interval's bad side, or the value itself.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -25,6 +26,7 @@ class Gate(BaseModel):
     at_most: float | None = None
     at_least: float | None = None
     relative: bool = False
+    by: Literal["bound", "point"] = "bound"
 
     @model_validator(mode="after")
     def _one_bound(self) -> Gate:
@@ -51,10 +53,11 @@ def _check(gate: Gate, split: str, found: Mapping[str, Any] | None) -> dict[str,
     if found is None or found.get("value") is None:
         reason = "not in the evaluation" if found is None else found.get("reason", "not measured")
         return {**result, "value": None, "bound": None, "n": 0, "status": "not_measured", "passed": False, "reason": reason}
-    bound = found["high"] if gate.at_most is not None else found["low"]
+    bound = found["value"] if gate.by == "point" else found["high"] if gate.at_most is not None else found["low"]
     passed = bound <= gate.at_most if gate.at_most is not None else bound >= gate.at_least
-    side = f"upper bound {bound:.4g} {'<=' if passed else '>'} {gate.at_most:g}" if gate.at_most is not None else (
-        f"lower bound {bound:.4g} {'>=' if passed else '<'} {gate.at_least:g}"
+    word = "value" if gate.by == "point" else "upper bound" if gate.at_most is not None else "lower bound"
+    side = f"{word} {bound:.4g} {'<=' if passed else '>'} {gate.at_most:g}" if gate.at_most is not None else (
+        f"{word} {bound:.4g} {'>=' if passed else '<'} {gate.at_least:g}"
     )  # fmt: skip
     status = "pass" if passed else "fail"
     return {

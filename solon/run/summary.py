@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from solon.constitution import Constitution
 from solon.data.records import EvaluationRow
 from solon.evaluation import metrics as m
 from solon.evaluation.compare import compare
-from solon.evaluation.gates import check_gates
+from solon.evaluation.gates import Gate, check_gates
 from solon.evaluation.verdict import verdict
 from solon.run.config import NANO
 from solon.run.folder import RunFolder
@@ -29,7 +30,7 @@ def summarise(job: Job, folder: RunFolder, training: dict[str, Any], stages: Seq
         tuned_perplexity=read_nats(folder, "tuned"),
         seed=job.config.seed,
     )
-    gates = check_gates(table["metrics"], job.constitution.gates)
+    gates = check_gates(table["metrics"], evaluation_gates(job.constitution))
     pairs = describe_pairs(folder)
     no_learning = all(phase["no_learning"] for phase in training.values()) if training else True
     return {
@@ -51,6 +52,15 @@ def summarise(job: Job, folder: RunFolder, training: dict[str, Any], stages: Seq
         "model_names": {"generator": job.config.model, "trained": job.config.trained},
         "withhold": job.config.trained != NANO,
     }
+
+
+def evaluation_gates(constitution: Constitution) -> list[Gate]:
+    """The constitution's gates as demands on metrics. A gate on perplexity speaks of the ratio tuned/base."""
+    found = []
+    for gate in constitution.gates:
+        side = "at_most" if gate.comparison in ("<", "<=") else "at_least"
+        found.append(Gate(metric=gate.metric, relative=gate.metric == m.PERPLEXITY, by=gate.by, **{side: float(gate.bound)}))
+    return found
 
 
 def _stage(name: str, rows: Sequence[EvaluationRow]) -> dict[str, Any]:
