@@ -36,12 +36,42 @@ def train(job: Job, folder: RunFolder, reporter: Reporter) -> dict[str, Any]:
         settings = job.config.train.settings(phase, job.config)
         gate = make_gate(job, folder / phase)
         result = run_phase(phase, job.config.trained, pairs, retain, folder / phase, settings, gate, adapter, reporter)
-        results[phase], adapter = result.model_dump(mode="json"), result.adapter or result.model
+        results[phase], adapter = describe(result, settings, gate), result.adapter or result.model
         reporter.note(f"  {result.text()}")
     publish(job.config.trained, result, folder)
     write_json(folder / TRAINING, results)
     folder.finish("training", inputs, [TRAINING, *(name for name in ("adapter", "model") if (folder / name).exists())])
     return results
+
+
+def describe(result: Any, settings: Any, gate: Any) -> dict[str, Any]:
+    """A phase for `training.json`: numbers, history, and the gates flattened to one row per metric."""
+    rules = {rule.metric: rule.floor for rule in gate.rules} if gate else {}
+    gates = [
+        {"step": e["step"], "metric": name, **numbers, "floor": rules.get(name), "ok": e["good"], "action": e["action"]}
+        for e in result.gates
+        for name, numbers in e["metrics"].items()
+    ]
+    return {
+        "plan": result.plan.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json"),
+        "parameters": result.parameters,
+        "trainable_parameters": result.trainable,
+        "seconds": round(result.seconds, 2),
+        "tokens": result.tokens,
+        "steps": result.steps,
+        "best_step": result.best_step,
+        "stopped_early": result.stopped_early,
+        "history": result.history,
+        "step0": result.step0.numbers(),
+        "final": result.final.numbers(),
+        "change": result.change.model_dump(mode="json"),
+        "no_learning": result.no_learning,
+        "verdict": result.verdict,
+        "gates": gates,
+        "gate_failed": result.gate_failed,
+        "text": result.text(),
+    }
 
 
 def base_name(path: str) -> str:
