@@ -77,9 +77,12 @@ def run(config: RunConfig, reporter: Reporter) -> dict[str, Any]:
         with reporter.step("evaluation", f"{len(job.held_out)} held-out prompts"):
             stages = _evaluate(job, folder, models, reporter)
         models.release()
-        with reporter.step("report"):
-            summary = _report(job, folder, training, stages)
-        _close(folder, reporter, models, time.monotonic() - start)
+        with reporter.step("summary"):
+            summary = summarise(job, folder, training, stages)
+            write_json(folder / SUMMARY, summary)
+            folder.manifest["outputs"][SUMMARY] = sha256_file(folder / SUMMARY)
+        _note_timings(folder, reporter, models, time.monotonic() - start)
+        _report(folder)
     return summary
 
 
@@ -155,19 +158,16 @@ def measure_all(job: Job, folder: RunFolder, models: Models, stages: dict[str, s
         folder.finish(f"evaluate {name}", inputs, [f"evaluation/{name}.jsonl", f"evaluation/{name}{measure.NATS_SUFFIX}"])
 
 
-def _report(job: Job, folder: RunFolder, training: dict[str, Any], stages: list[str]) -> dict[str, Any]:
+def _report(folder: RunFolder) -> None:
+    """The report comes last: it is a function of everything else in the folder."""
     from solon.release.report import render
 
-    summary = summarise(job, folder, training, stages)
-    write_json(folder / SUMMARY, summary)
-    folder.manifest["outputs"][SUMMARY] = sha256_file(folder / SUMMARY)
     render(folder.path)
     folder.manifest["outputs"][REPORT] = sha256_file(folder / REPORT)
     folder.save_manifest()
-    return summary
 
 
-def _close(folder: RunFolder, reporter: Reporter, models: Models, wall: float) -> None:
+def _note_timings(folder: RunFolder, reporter: Reporter, models: Models, wall: float) -> None:
     """Write the timings: what models, training and loading took, and everything else. Each run adds a record."""
     training = reporter.seconds.get("training", 0.0)
     rest = max(0.0, wall - training - models.seconds - models.loading)
