@@ -1,0 +1,64 @@
+"""Settings: defaults, files, flags, overrides, and refusals that name the line and the mend."""
+
+from pathlib import Path
+
+import pytest
+
+from solon.errors import ConfigError
+from solon.run.config import RunConfig, load_config, plain_config, render_config
+
+
+def test_later_words_win(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("seed: 1\ntrain:\n  dpo:\n    beta: 0.3\n    learning_rate: 5e-5\n")
+    config = load_config(file, {"seed": 2, "model": None}, ["train.dpo.beta=0.2", "hazards=[vcr, hte]"])
+    assert (config.seed, config.train.dpo.beta, config.train.dpo.learning_rate) == (2, 0.2, 5e-5)
+    assert config.hazards == ["vcr", "hte"] and config.model == "nano"
+
+
+def test_rendered_settings_load_again(tmp_path: Path) -> None:
+    config = load_config(None, {"seed": 3, "constitution": "contemplative"}, ["train.lora.r=8", "evaluation.judge=rules"])
+    file = tmp_path / "run.yaml"
+    file.write_text(render_config(config))
+    assert plain_config(load_config(file)) == plain_config(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("seeed: 1\n", r"run\.yaml:1: seeed: expected a known setting.*did you mean 'seed'"),
+        ("train:\n  dpo:\n    beta: -1\n", r"run\.yaml:3: train\.dpo\.beta: expected greater than 0, got -1"),
+        ("train:\n  sft:\n    lora:\n      r: 2\n", "train.lora for both phases"),
+        ("train:\n  phases: [dpo, sft]\n", r"phases \[sft\], \[dpo\] or \[sft, dpo\]"),
+        ("seed: [1\n", r"run\.yaml:\d: expected YAML"),
+        ("seed: 1\nseed: 2\n", r"run\.yaml:2: expected YAML"),
+        ("just words\n", "expected `key: value` lines"),
+    ],
+)
+def test_refusals(tmp_path: Path, text: str, complaint: str) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=complaint) as caught:
+        load_config(file)
+    assert caught.value.mend and caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("word", ["train.dpo.beta", "=1", "seed.x=1"])
+def test_bad_overrides(word: str) -> None:
+    with pytest.raises(ConfigError):
+        load_config(None, {"seed": 1}, [word])
+
+
+def test_embedded_replies_are_short_unless_asked_otherwise() -> None:
+    assert RunConfig().for_embedded().critique.respond.max_new_tokens == 96
+    asked = load_config(None, {}, ["critique.respond.max_new_tokens=40", "evaluation.sampling.max_new_tokens=50"]).for_embedded()
+    assert asked.critique.respond.max_new_tokens == 40 and asked.critique.revise.max_new_tokens == 96
+    assert asked.evaluation.sampling.max_new_tokens == 50
+
+
+def test_phase_settings_take_seed_and_adapter_from_the_run() -> None:
+    config = load_config(None, {"seed": 9}, ["train.lora.r=4"])
+    for phase in ("sft", "dpo"):
+        settings = config.train.settings(phase, config)
+        assert (settings.seed, settings.lora.r) == (9, 4)
+    assert load_config(None, {"seed": 9}, ["train.sft.seed=5"]).train.settings("sft", config).seed == 5

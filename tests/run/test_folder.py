@@ -1,0 +1,62 @@
+"""The run folder: whole files, steps done once, damage noticed, one process at a time."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from solon.errors import EnvironmentRefused, InputError, IntegrityError
+from solon.run.folder import RunFolder, sha256_file, write_whole
+
+
+def test_a_step_is_done_only_with_the_same_inputs_and_unchanged_outputs(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    write_whole(folder / "a.txt", "text")
+    assert not folder.done("step", "inputs")
+    folder.finish("step", "inputs", ["a.txt"])
+    again = RunFolder(tmp_path / "run")
+    assert again.done("step", "inputs") and not again.done("step", "others")
+    (again / "a.txt").write_text("texf")
+    assert not again.done("step", "inputs")
+    (again / "a.txt").unlink()
+    assert not again.done("step", "inputs")
+
+
+def test_folder_hash_sees_names_and_bytes(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    write_whole(tmp_path / "x/a", "1")
+    first = sha256_file(tmp_path / "x")
+    (tmp_path / "x/a").rename(tmp_path / "x/b")
+    assert sha256_file(tmp_path / "x") != first
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_whole(tmp_path / "a", "old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(EnvironmentRefused, match="No space left"):
+        write_whole(tmp_path / "a", "new")
+    assert (tmp_path / "a").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_broken_manifest_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(IntegrityError, match="expected JSON"):
+        RunFolder(tmp_path)
+
+
+def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
+    with RunFolder(tmp_path).locked(), pytest.raises(InputError, match="another process"), RunFolder(tmp_path).locked():
+        pass
+
+
+def test_manifest_holds_hashes(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    write_whole(folder / "a", "x")
+    folder.finish("s", "i", ["a"])
+    stored = json.loads((tmp_path / "manifest.json").read_text())
+    assert stored["outputs"]["a"] == sha256_file(tmp_path / "a")
