@@ -1,0 +1,1 @@
+"""How the embedded model `nano` and the built-in prompt set are made. `python recipes/nano/build.py --help`."""
