@@ -85,7 +85,9 @@ def read_base(folder: Path, dtype: Any, quantisation: Any = None) -> tuple[Any, 
         ModelError: the folder is not a causal language model that transformers can load.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     options = {"quantization_config": quantisation} if quantisation is not None else {}
     try:
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options)

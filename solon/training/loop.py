@@ -256,6 +256,9 @@ def run_loop(
         Signals(),
         StopEarly(settings.early_stopping) if settings.early_stopping.enabled and plan.evaluations else None,
     )
+    if gate is not None:
+        gate.path = gate.path or out / "gates.jsonl"
+        gate.interrupted = lambda: signals.received is not None
     callbacks: list[TrainerCallback] = [c for c in (gate, stop) if c is not None]
     callbacks += [LeaveOnSignal(signals), MarkSaves()]
     callbacks += [JsonlLog(out / "metrics.jsonl")] if "jsonl" in settings.tracking else []

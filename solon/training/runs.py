@@ -29,17 +29,13 @@ def require_rows(rows: Sequence[Pair], kind: str, name: str) -> None:
     if not rows:
         raise DataError(f"{name}: expected at least one row, got none", mend="make pairs first (solon pairs) or check the file")
     for index, row in enumerate(rows):
+        where = f"{name}: row {index + 1}"
         if kind != "any" and row.kind != kind:
-            raise DataError(
-                f"{name}: expected rows of kind {kind!r}, row {index + 1} is {row.kind!r}",
-                mend="pass retain rows apart: they are never pairs",
-            )
+            raise DataError(f"{where}: expected kind {kind!r}, got {row.kind!r}", mend="pass retain rows apart, never as pairs")
         if row.kind == "pair" and not row.rejected:
-            raise DataError(
-                f"{name}: row {index + 1} is a pair without a rejected reply", mend="mark it kind: retain, or give it one"
-            )
-        if row.source == "scripted" or row.provenance.model == "scripted":
-            raise DataError(f"{name}: row {index + 1} was made by the scripted test double", mend="make rows with a real model")
+            raise DataError(f"{where}: a pair without a rejected reply", mend="mark it kind: retain, or give it one")
+        if "scripted" in (row.source, row.provenance.model):
+            raise DataError(f"{where}: made by the scripted test double", mend="make rows with a real model")
 
 
 def encode_for(loaded: Loaded, settings: PhaseSettings, rows: Sequence[Pair], *, pairs: bool, name: str) -> Encoding:

@@ -11,8 +11,10 @@ import torch
 from solon.data.records import Pair, Provenance
 from solon.models.base import Message
 
-WORDS = ["how", "do", "i", "bake", "pick", "a", "cake", "lock", "sorry", "no", "yes", "sure", "mix", "the", "flour", "and", "sugar",
-         "please", "tell", "me", "it", "hurts", "people", "you", "can", "ask", "someone", "kind", "cannot", "help", "step", "first"]  # fmt: skip
+WORDS = """
+how do i bake pick a cake lock sorry no yes sure mix the flour and sugar please tell me it hurts people you can ask
+someone kind cannot help step first
+""".split()  # noqa: SIM905 - a list of forty strings would be unreadable
 TEMPLATE = (
     "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content + ('<|end|>' if m.role == 'assistant' else '') }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
@@ -38,9 +40,10 @@ def build_model(tokenizer, *, tie: bool = True, seed: int = 0, **changes):
 
     torch.manual_seed(seed)
     options = {
-        "vocab_size": len(tokenizer), "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
-        "num_key_value_heads": 2, "max_position_embeddings": 256, "tie_word_embeddings": tie, "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None, "initializer_range": 0.15,
+        "vocab_size": len(tokenizer), "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256, "tie_word_embeddings": tie,
+        "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None,
+        "initializer_range": 0.15,
     } | changes  # fmt: skip
     return LlamaForCausalLM(LlamaConfig(**options)).eval()
 

@@ -1,0 +1,100 @@
+"""Losses against values worked by hand, and against trl's DPOTrainer."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from datasets import Dataset
+
+from solon.training.collate import forward_logprobs, pack_examples, sequence_sums
+from solon.training.encode import encode_rows
+from solon.training.losses import dpo_loss, nll, sequence_logprobs
+from tests.training.conftest import build_model, make_pairs
+
+
+def test_dpo_loss_by_hand() -> None:
+    """beta 0.5. Pair 1: (-1 - -2) - (-3 - -3) = 1, margin 0.5, loss ln(1 + e^-0.5). Pair 2: policy = reference, loss ln 2."""
+    found = dpo_loss(
+        torch.tensor([-1.0, -4.0]), torch.tensor([-3.0, -5.0]), torch.tensor([-2.0, -4.0]), torch.tensor([-3.0, -5.0]), beta=0.5
+    )
+    assert found.loss[0].item() == pytest.approx(math.log(1 + math.exp(-0.5)), abs=1e-6)
+    assert found.loss[0].item() == pytest.approx(0.474077, abs=1e-6)
+    assert found.loss[1].item() == pytest.approx(math.log(2), abs=1e-7)
+    assert found.chosen_reward.tolist() == [0.5, 0.0]
+    assert found.rejected_reward.tolist() == [0.0, 0.0]
+
+
+def test_label_smoothing_by_hand() -> None:
+    """Margin 0.5, smoothing 0.1: 0.9 * 0.474077 + 0.1 * ln(1 + e^0.5) = 0.9 * 0.474077 + 0.1 * 0.974077 = 0.524077."""
+    one = [torch.tensor([x]) for x in (-1.0, -3.0, -2.0, -3.0)]
+    assert dpo_loss(*one, beta=0.5, label_smoothing=0.1).loss.item() == pytest.approx(0.524077, abs=1e-6)
+
+
+def test_gradient_of_dpo_loss() -> None:
+    """d loss / d policy_chosen = -beta * sigmoid(-margin); at margin 0 and beta 0.1 that is -0.05."""
+    chosen = torch.tensor([-2.0], requires_grad=True)
+    other = torch.tensor([-2.0])
+    dpo_loss(chosen, other, other, other, beta=0.1).loss.sum().backward()
+    assert chosen.grad is not None
+    assert chosen.grad.item() == pytest.approx(-0.05, abs=1e-7)
+
+
+def test_sequence_logprobs_by_hand() -> None:
+    """Two tokens of vocabulary, logits (0, ln 3): p = 1/4 and 3/4. Labels shift by one; -100 does not count."""
+    logits = torch.tensor([[[0.0, math.log(3)]] * 4, [[0.0, math.log(3)]] * 4])
+    labels = torch.tensor([[1, -100, 1, 0], [0, -100, -100, -100]])
+    found = sequence_logprobs(logits, labels)
+    assert found[0].item() == pytest.approx(math.log(3 / 4) + math.log(1 / 4), abs=1e-6)
+    assert found[1].item() == 0.0
+
+
+def test_nll_is_per_token() -> None:
+    assert nll(torch.tensor([-1.0, -3.0])).item() == 2.0
+    assert nll(torch.tensor([-1.0, -3.0]), 8).item() == 0.5
+
+
+def trl_trainer(tokenizer, policy, reference, rows, folder):
+    from trl import DPOConfig, DPOTrainer
+
+    data = Dataset.from_list(
+        [{k: [m.model_dump() for m in getattr(r, k)] for k in ("prompt", "chosen", "rejected")} for r in rows]
+    )
+    config = DPOConfig(
+        output_dir=str(folder), per_device_train_batch_size=len(rows), beta=0.1, report_to=[], use_cpu=True, disable_dropout=True,
+        gradient_checkpointing=False, bf16=False, max_length=None,
+    )  # fmt: skip
+    return DPOTrainer(model=policy, ref_model=reference, args=config, train_dataset=data, processing_class=tokenizer)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_packed_dpo_equals_trl(tokenizer, tmp_path, smoothing: float) -> None:
+    """Same rows, policy and reference: loss, implicit rewards and log-probabilities agree to 1e-5."""
+    rows = make_pairs(5, seed=3)
+    policy, reference = build_model(tokenizer, seed=1), build_model(tokenizer, seed=2)
+    encoded = encode_rows(tokenizer, rows, max_length=256, too_long="refuse", pairs=True).examples
+    (pack,) = pack_examples(encoded, budget=4096)
+    with torch.no_grad():
+        ours = [
+            sequence_sums(pack, forward_logprobs(m, pack, "positions")).view(-1, 2)[torch.tensor(pack.rows).argsort()]
+            for m in (policy, reference)
+        ]
+    parts = dpo_loss(ours[0][:, 0], ours[0][:, 1], ours[1][:, 0], ours[1][:, 1], 0.1, smoothing)
+
+    trainer = trl_trainer(tokenizer, policy, reference, rows, tmp_path)
+    batch = trainer.data_collator([trainer.train_dataset[i] for i in range(5)])
+    policy.eval()
+    with torch.no_grad():
+        theirs = trainer.compute_loss(policy, batch)
+        each = [trainer.compute_loss(policy, trainer.data_collator([trainer.train_dataset[i]])).item() for i in range(5)]
+    # trl 1.16 has no cDPO; with margin m its sigmoid loss s gives the smoothed one as s + e * m, since
+    # -log sigmoid(-m) = -log sigmoid(m) + m.
+    margins = parts.chosen_reward - parts.rejected_reward
+    expected = torch.tensor(each) + smoothing * margins
+    assert torch.allclose(parts.loss, expected, atol=1e-5)
+    assert theirs.item() == pytest.approx(float((parts.loss - smoothing * margins).mean()), abs=1e-5)
+    metrics = trainer._metrics["eval"]
+    assert metrics["logps/chosen"][1:] == pytest.approx(ours[0][:, 0].tolist(), abs=1e-5 * 40)
+    assert metrics["logps/rejected"][1:] == pytest.approx(ours[0][:, 1].tolist(), abs=1e-5 * 40)
+    assert metrics["rewards/margins"][1:] == pytest.approx(margins.tolist(), abs=1e-5)
