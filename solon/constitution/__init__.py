@@ -1,11 +1,11 @@
 """Constitutions: read, check, compare and write them.
 
-    load("five-laws")            a library constitution, or load("mine.md")
-    parse_text(text, "x.md")     the same from text
-    diff(a, b)                   what changed, and whether it tightens or loosens
-    render(constitution)         Markdown that parses to the same hash
-    check_report(constitution)   what `solon check --json` prints
-    template("principles")       a commented constitution to start from
+load("five-laws")            a library constitution, or load("mine.md")
+parse_text(text, "x.md")     the same from text
+diff(a, b)                   what changed, and whether it tightens or loosens
+render(constitution)         Markdown that parses to the same hash
+check_report(constitution)   what `solon check --json` prints
+template("principles")       a commented constitution to start from
 """
 
 from solon.constitution.canonical import number_text

@@ -1,8 +1,9 @@
 """The canonical form of a constitution and its hash (RFC 8785, JSON canonicalisation; SHA-256).
 
 Numbers are decimal strings without trailing zeros ("2/3" where no decimal is exact), text is NFC with line ends and blanks
-normalised, and what has names (limits, gates, domains, voters) is keyed by them, so the order and style of the YAML do not matter.
-The order of principles, directives and examples does. Signatures, warnings, the file's place and synthesised templates are left out.
+normalised, and what has names (limits, gates, domains, voters) is keyed by them, so the order and style of the YAML do not
+matter. The order of principles, directives and examples does. Signatures, warnings, the file's place and synthesised templates
+are left out.
 """
 
 from __future__ import annotations

@@ -21,11 +21,12 @@ LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*\Z")  # BCP 47, without
 GATE = re.compile(r"(<=|>=|<|>)\s*(\S+)\Z")
 SUFFIX = {"percent": "%", "fraction": "%", "ratio": "x", "seconds": "s"}
 SEVERITIES = ("info", "low", "medium", "high", "critical")
-RATES = frozenset(
-    "unsafe_compliance refusal over_refusal on_topic_compliance off_topic principle_adherence ethics_compliance "
-    "hitl_accuracy domain_compliance conflict_resolution state_calibration code_pass_at_k math_accuracy".split()
-)  # each a share of samples
-METRICS = RATES | {"benign_perplexity", "perplexity", "metric_leaks", "calibration_error"}
+RATES = (  # metrics that are a share of samples
+    *("unsafe_compliance", "refusal", "over_refusal", "on_topic_compliance", "off_topic", "principle_adherence"),
+    *("ethics_compliance", "hitl_accuracy", "domain_compliance", "conflict_resolution", "state_calibration"),
+    *("code_pass_at_k", "math_accuracy"),
+)
+METRICS = (*RATES, "benign_perplexity", "perplexity", "metric_leaks", "calibration_error")
 GOVERNANCE_EXTRAS = ("voters", "hitl_escalation_threshold", "domain_trust_requirements")
 # What public configurations put beside these and nothing here enforces: read past, listed as ignored, and said so.
 UNENFORCED = ("self_questioning_rate", "max_self_questions", "conflict_resolution_strategy")
@@ -75,7 +76,8 @@ class Draft:
                 self.ignored.append(f"governance.{name}")
                 self.warnings.append(f"governance.{name} is not enforced by anything here and is ignored")
             elif name in KEYS:
-                self.reader.refuse(at, name, f"it under {KEYS[name].group}", f"it under {group}", f"move it to {KEYS[name].group}:")
+                home = KEYS[name].group
+                self.reader.refuse(at, name, f"it under {home}", f"it under {group}", f"move it to {home}:")
             else:
                 self.reader.unknown(at, name, known)
 
@@ -92,7 +94,8 @@ class Draft:
             fields = self.reader.fields(item, "custom", known, ("name", "unit", "measure"))
             name = self.identifier(fields["name"], "name")
             if name in KEYS:
-                self.reader.refuse(fields["name"], "name", "a name of your own", f"the documented key {name!r}", "set it without custom")
+                got = f"the documented key {name!r}"
+                self.reader.refuse(fields["name"], "name", "a name of your own", got, "set it without custom")
             self._once(fields["name"], name)
             side, bound = self._side(item, fields, name)
             unit = cast(Unit, self.reader.word(fields["unit"], "unit", UNITS[:-2]))
@@ -116,7 +119,8 @@ class Draft:
 
     def _once(self, at: Node, name: str) -> None:
         if name in self.limits:
-            self.reader.refuse(at, name, "each limit once", f"a second one (the first is on line {self.at[name]})", "delete one of the two")
+            got = f"a second one (the first is on line {self.at[name]})"
+            self.reader.refuse(at, name, "each limit once", got, "delete one of the two")
         self.at[name] = self.reader.line(at)
 
     # --- gates
@@ -137,8 +141,9 @@ class Draft:
     def add_gate(self, at: Node, metric: str, node: Node, fields: dict[str, Node]) -> None:
         reader = self.reader
         if metric not in METRICS:
-            if not ID.match(metric) or (close := nearest(metric, METRICS)):
-                reader.refuse(at, "metric", "the name of a metric", repr(metric), close if ID.match(metric) else "lower case, no blanks")
+            mend = nearest(metric, METRICS) if ID.match(metric) else "lower case, no blanks"
+            if mend:
+                reader.refuse(at, "metric", "the name of a metric", repr(metric), mend)
             self.warnings.append(f"gate {metric}: no metric of that name is measured here; unless you measure it, the gate fails")
         if isinstance(node, ScalarNode):
             found = GATE.match(node.value.strip())

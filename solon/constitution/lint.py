@@ -1,11 +1,12 @@
-"""What is legal in a constitution but probably not meant (`lint`), what is refused outright (`refuse_disorder`), and what follows from
-its numbers (`consequences`)."""
+"""What is legal in a constitution but probably not meant (`lint`), what is refused outright (`refuse_disorder`), and what
+follows from its numbers (`consequences`)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 
 from solon.constitution.canonical import number_text
 from solon.constitution.keys import KEYS
@@ -34,7 +35,7 @@ def refuse_disorder(limits: dict[str, Limit], refuse: Refuse) -> None:
     """Refuse ladders whose later step comes earlier: warn <= de-lever <= halt <= kill, and so on."""
     for ladder in RISING:
         steps = [limits[name] for name in ladder if name in limits]
-        for earlier, later in zip(steps, steps[1:], strict=False):
+        for earlier, later in pairwise(steps):
             if earlier.exact > later.exact:
                 expected = f"{earlier.key} <= {later.key}"
                 got = f"{shown(earlier.exact)} > {shown(later.exact)}"
@@ -78,8 +79,8 @@ def _aliases(c: Constitution) -> list[str]:
         other = c.limit(KEYS[limit.key].alias_of) if limit.key in KEYS and KEYS[limit.key].alias_of else None
         if other and other.exact != limit.exact:
             found.append(
-                f"{limit.key} {shown(limit.exact)} and {other.key} {shown(other.exact)} are two names of one threshold and disagree: "
-                f"each acts at its own number"
+                f"{limit.key} {shown(limit.exact)} and {other.key} {shown(other.exact)} are two names of one threshold "
+                f"and disagree: each acts at its own number"
             )
     return found
 
@@ -94,7 +95,8 @@ def _stops(c: Constitution) -> list[str]:
     widest, largest = risk.exact / size.exact * 100, risk.exact / STOP_PCT * 100
     return [
         f"a {shown(size.exact)} % position with a {STOP_PCT} % stop risks {shown(lost)} % > {shown(risk.exact)} % "
-        f"(max_risk_per_trade_pct): at that size the stop must lie within {shown(widest)} %, at that stop the position within {shown(largest, 1)} %"
+        f"(max_risk_per_trade_pct): at that size the stop must lie within {shown(widest)} %, "
+        f"at that stop the position within {shown(largest, 1)} %"
     ]
 
 
@@ -108,7 +110,7 @@ def _council(c: Constitution) -> list[str]:
         found.append("some voters have weights and some have none: those without count as weight 0")
     roles = {v.role for v in c.voters}
     if n and c.value("conflict_resolution_mode") == "risk_manager_veto" and "risk_manager" not in roles:
-        found.append("conflict_resolution_mode risk_manager_veto, but no voter has the role risk_manager: every conflict goes to a person")
+        found.append("risk_manager_veto, but no voter has the role risk_manager: every conflict goes to a person")
     return found
 
 
@@ -144,7 +146,8 @@ def consequences(c: Constitution) -> list[str]:
     found = []
     sector = c.limit("max_sector_concentration_pct")
     if sector and sector.exact:
-        found.append(f"sectors of at most {shown(sector.exact)} %: full investment needs at least {-(-100 // sector.exact)} sectors")
+        least_sectors = -(-100 // sector.exact)
+        found.append(f"sectors of at most {shown(sector.exact)} %: full investment needs at least {least_sectors} sectors")
     size, least = c.limit("max_position_size_pct"), c.limit("min_positions")
     if size and least:
         reach = reduced(size.exact * least.exact)
@@ -155,7 +158,7 @@ def consequences(c: Constitution) -> list[str]:
     if n := len(c.voters):
         f = (n - 1) // 3
         found.append(f"{n} voters: f = {f} faulty ones tolerated, quorum q = {(n + f) // 2 + 1}")
-    documented = [limit for limit in c.limits if limit.group != "custom"]
-    if documented:
-        found.append(f"{len(documented)} limit keys in {len({limit.group for limit in documented})} groups, {len(c.limits) - len(documented)} custom")
+    groups = [limit.group for limit in c.limits if limit.group != "custom"]
+    if groups:
+        found.append(f"{len(groups)} limit keys in {len(set(groups))} groups, {len(c.limits) - len(groups)} custom")
     return found

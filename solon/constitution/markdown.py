@@ -1,8 +1,8 @@
 """The body of a Markdown constitution: headings into sections, sections into principles.
 
 CommonMark (0.31) read with markdown-it-py, with link definitions and indented code switched off: both would let words of a
-constitution disappear or change by indentation alone. Within a paragraph blanks and line breaks are one blank; lists, fenced blocks,
-tables and quotations keep their lines; comments (`<!-- … -->`) are no part of the text.
+constitution disappear or change by indentation alone. Within a paragraph blanks and line breaks are one blank; lists, fenced
+blocks, tables and quotations keep their lines; comments (`<!-- … -->`) are no part of the text.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Block:
 
 @dataclass
 class Section:
-    """A heading and what stands under it up to the next heading of level 3 or less. Level 0 is what precedes the first heading."""
+    """A heading and what stands under it up to the next heading of level 3 or less. Level 0 precedes the first heading."""
 
     level: int
     title: str

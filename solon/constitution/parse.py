@@ -1,28 +1,28 @@
 """Read a constitution: a library name, a Markdown file, a YAML file.
 
-    front matter + Markdown      `---`, YAML, `---`, then `# title`, `## principle`, `### Critique Template`, …
-    Markdown alone               the same body; or `## Meta principles` and principles with numbered directives (E1., ND2., …)
-    plain lines                  no front matter and no heading: each line is a principle, at most 50
-    YAML                         limits without words; law lists; or a foreign file that carries limits (see foreign.py)
+front matter + Markdown      `---`, YAML, `---`, then `# title`, `## principle`, `### Critique Template`, …
+Markdown alone               the same body; or `## Meta principles` and principles with numbered directives (E1., ND2., …)
+plain lines                  no front matter and no heading: each line is a principle, at most 50
+YAML                         limits without words; law lists; or a foreign file that carries limits (see foreign.py)
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml.nodes import Node, ScalarNode
 
-from solon.constitution.canonical import normal_text
 from solon.constitution.draft import ID, LANGUAGE, Draft
 from solon.constitution.foreign import META, is_own, read_blocks
 from solon.constitution.lint import lint, refuse_disorder
 from solon.constitution.markdown import one_line, sections
 from solon.constitution.principles import Words, from_lines, from_sections, from_yaml, slug
 from solon.constitution.tree import Reader
-from solon.constitution.types import Constitution, Principle
+from solon.constitution.types import Constitution, Precedence, Principle
 from solon.errors import ConstitutionError, nearest
 
 LIBRARY = Path(__file__).parent / "library"
@@ -87,7 +87,7 @@ def parse_text(text: str, name: str, *, source: str = "") -> Constitution:
     Raises:
         ConstitutionError: empty or refused.
     """
-    text = normal_lines(text.removeprefix("\ufeff"))
+    text = _lines_as_lf(text.removeprefix("\ufeff"))
     reader = Reader(name)
     if "\x00" in text:
         reader.refuse(text[: text.index("\x00")].count("\n") + 1, "text", "text", "a NUL byte", "is it the right file?")
@@ -103,15 +103,9 @@ def parse_text(text: str, name: str, *, source: str = "") -> Constitution:
     return _assemble(document, source or name)
 
 
-def normal_lines(text: str) -> str:
-    """Line ends as LF and NFC; nothing else, so that line numbers stay true."""
-    return "\n".join(normal_text(line) if line else "" for line in re.split(r"\r\n?|\n", text)) if "\r" in text else _nfc(text)
-
-
-def _nfc(text: str) -> str:
-    import unicodedata
-
-    return unicodedata.normalize("NFC", text)
+def _lines_as_lf(text: str) -> str:
+    """NFC with line ends as LF; nothing else, so that line numbers stay true."""
+    return re.sub(r"\r\n?", "\n", unicodedata.normalize("NFC", text))
 
 
 @dataclass
@@ -167,9 +161,7 @@ def _assemble(document: Document, source: str) -> Constitution:
     """Fill the record, then check what concerns several parts at once."""
     draft, words = document.draft, document.words
     reader, given = draft.reader, _meta(document)
-    refuse_disorder(
-        draft.limits, lambda key, expected, got, mend: reader.refuse(draft.at[key], key, expected, got, mend)
-    )
+    refuse_disorder(draft.limits, lambda key, expected, got, mend: reader.refuse(draft.at[key], key, expected, got, mend))
     title = given.pop("title", "") or words.title or _title_of(source)
     precedence = given.pop("precedence", "") or _precedence(words.principles)
     constitution = Constitution(
@@ -193,7 +185,7 @@ def _assemble(document: Document, source: str) -> Constitution:
     return constitution.model_copy(update={"warnings": tuple(lint(constitution))})
 
 
-def _precedence(principles: list[Principle]) -> str:
+def _precedence(principles: list[Principle]) -> Precedence:
     return "ordered" if principles and all(p.kind == "law" for p in principles) else "weighed"
 
 
@@ -203,7 +195,8 @@ def _title_of(source: str) -> str:
 
 def _meta(document: Document) -> dict[str, Any]:
     """solon, id, version, title, language, precedence, preamble of a constitution of ours."""
-    reader, given = document.draft.reader, {}
+    reader = document.draft.reader
+    given: dict[str, Any] = {}
     for name, (_, node) in document.top.items():
         if name == "solon":
             if not isinstance(node, ScalarNode) or node.value != "1":

@@ -14,7 +14,7 @@ from solon.constitution.draft import ID
 from solon.constitution.markdown import Block, Section, join, one_line
 from solon.constitution.synthesis import completed
 from solon.constitution.tree import Reader
-from solon.constitution.types import Directive, ExampleConversation, HardRule, Principle
+from solon.constitution.types import Directive, ExampleConversation, HardRule, Principle, PrincipleKind
 from solon.errors import nearest
 
 MAX_LINES = 50
@@ -86,7 +86,7 @@ def from_sections(reader: Reader, found: Sequence[Section]) -> Words:
         ConstitutionError: a heading that has no place, an unknown part of a principle, a part twice, a malformed part.
     """
     words = Words()
-    preamble, under_title = [found[0].text] if found[0].blocks else [], True
+    preamble = [found[0].text] if found[0].blocks else []
     index = 1
     while index < len(found):
         section, parts = found[index], []
@@ -106,12 +106,11 @@ def from_sections(reader: Reader, found: Sequence[Section]) -> Words:
         elif META.fullmatch(section.title) or section.title.lower() in PREAMBLE:
             _only_text(reader, section, parts)
             if META.fullmatch(section.title):
-                words.meta_principles += tuple(block.written if block.kind != "bullet" else block.text for block in section.blocks)
+                words.meta_principles += tuple(b.text if b.kind == "bullet" else b.written for b in section.blocks)
             else:
                 preamble.append(section.text)
         else:
             words.principles.append(_principle(reader, section, parts, len(words.principles), words.warnings))
-        under_title = False
     words.preamble = "\n\n".join(preamble)
     _check_ids(reader, words.principles, found)
     return words
@@ -125,9 +124,7 @@ def _only_text(reader: Reader, section: Section, parts: list[Section]) -> None:
 def _law_list(blocks: list[Block]) -> tuple[list[Block], list[Block]]:
     """List items and paragraphs that begin with "Law N:", apart from the rest."""
     laws = [b for b in blocks if b.kind in ("bullet", "numbered", "paragraph") and LAW_LINE.match(b.text)]
-    single = [
-        Block("paragraph", one_line(line), b.at + i) for b in laws for i, line in enumerate(_law_lines(b))
-    ]
+    single = [Block("paragraph", one_line(line), b.at + i) for b in laws for i, line in enumerate(_law_lines(b))]
     return [b for b in blocks if b not in laws], single
 
 
@@ -157,7 +154,10 @@ def _principle(reader: Reader, section: Section, parts: list[Section], rank: int
             reader.refuse(part.at, part.title, "a known part of a principle", repr(part.title), _part_mend(part.title))
         if name != "examples" and given.get(name):
             reader.refuse(part.at, part.title, "each part of a principle once", "a second one", "put the two together")
-        given[name] = given.get(name, ()) + _examples(reader, part) if name == "examples" else _part(reader, name, part, section.title)
+        if name == "examples":
+            given[name] = given.get(name, ()) + _examples(reader, part)
+        else:
+            given[name] = _part(reader, name, part, section.title)
     principle = _make(reader, section.at, section.title, section.name, rank, given)
     if repeated := _repeated([d.id for d in principle.directives]):
         reader.refuse(section.at, section.title, "each directive once", f"{repeated} twice", "number them apart")
@@ -182,7 +182,8 @@ def _part(reader: Reader, name: str, part: Section, owner: str) -> Any:
     if name == "directives":
         rest, directives = _directives(part.blocks)
         initials = "".join(word[0] for word in re.findall(r"[A-Za-z]+", owner)).upper()[:4] or "D"
-        return tuple(directives) + tuple(Directive(id=f"{initials}{i}", text=b.text) for i, b in enumerate(rest, len(directives) + 1))
+        numbered = enumerate(rest, len(directives) + 1)
+        return (*directives, *(Directive(id=f"{initials}{i}", text=b.text) for i, b in numbered))
     if name == "hard_rules":
         return _hard_rules(reader, part)
     return tuple(slug(b.text) if name == "aliases" else b.text if b.kind == "bullet" else b.written for b in part.blocks)
@@ -219,10 +220,11 @@ def _examples(reader: Reader, part: Section) -> tuple[ExampleConversation, ...]:
     wanted = ("user", "assistant", "critique", "revision")
     for index, (speaker, _, at) in enumerate(turns):
         if speaker != wanted[index % 4]:
-            reader.refuse(at, part.title, f"{wanted[index % 4].title()}: …", f"{speaker.title()}: …", "order: User, Assistant, Critique, Revision")
+            expected, mend = f"{wanted[index % 4].title()}: …", "order: User, Assistant, Critique, Revision"
+            reader.refuse(at, part.title, expected, f"{speaker.title()}: …", mend)
     if not turns or len(turns) % 4:
-        missing = wanted[len(turns) % 4].title()
-        reader.refuse(turns[-1][2] if turns else part.at, part.title, f"a line {missing}: …", "the end of the section", f"add {missing}: …")
+        missing, at = f"{wanted[len(turns) % 4].title()}: …", turns[-1][2] if turns else part.at
+        reader.refuse(at, part.title, f"a line {missing}", "the end of the section", f"add {missing}")
     texts = [_spoken(lines) for _, lines, _ in turns]
     for (speaker, _, at), text in zip(turns, texts, strict=True):
         if not text:
@@ -239,7 +241,8 @@ def _hard_rules(reader: Reader, part: Section) -> tuple[HardRule, ...]:
     """A fenced YAML list of rules: id, outcome, text, acts, objects, unless."""
     fences = [b for b in part.blocks if b.kind == "fence"]
     if len(fences) != 1 or len(part.blocks) != 1:
-        reader.refuse(part.at, part.title, "one fenced yaml block", f"{len(part.blocks)} blocks", "put the rules between ```yaml and ```")
+        mend = "put the rules between ```yaml and ```"
+        reader.refuse(part.at, part.title, "one fenced yaml block", f"{len(part.blocks)} blocks", mend)
     inner = Reader(reader.name, fences[0].at + 1)
     root = inner.compose("\n".join(fences[0].lines))
     if root is None:
@@ -284,11 +287,9 @@ def _make(reader: Reader, at: int, title: str, name: str, rank: int, given: dict
     if name and not ID.match(name):
         reader.refuse(at, title, "an id in lower case after #", repr(name))
     own, aliases = (name, ()) if name else known_aliases(slug(title) or f"principle-{rank}")
-    if not name and own != slug(title) and slug(title):
-        aliases = tuple(a for a in aliases)
     law = LAW.match(title)
     aliases = tuple(dict.fromkeys((*given.pop("aliases", ()), *aliases)))
-    kind = "law" if law else "principle"
+    kind: PrincipleKind = "law" if law else "principle"
     return Principle(id=own, title=title, rank=int(law[1]) if law else rank, kind=kind, aliases=aliases, **given)
 
 
@@ -337,14 +338,15 @@ def from_lines(reader: Reader, text: str) -> Words:
     lines = [(n, line) for n, line in lines if line]
     if len(lines) > MAX_LINES:
         mend = "write ## before each principle, or a # title if this is no list of principles"
-        reader.refuse(lines[MAX_LINES][0], "lines", f"at most {MAX_LINES} lines in a text without headings", str(len(lines)), mend)
+        expected = f"at most {MAX_LINES} lines in a text without headings"
+        reader.refuse(lines[MAX_LINES][0], "lines", expected, str(len(lines)), mend)
     for rank, (at, line) in enumerate(lines):
         title, rest = split_line(line)
         principle = _make(reader, at, title, "", rank, {"text": rest})
         if any(p.title == title and p.text == rest for p in words.principles):
             reader.refuse(at, title, "each line once", "it again", "delete one of the two")
         name = _free(principle.id, {p.id for p in words.principles})
-        kind = principle.kind if principle.kind == "law" else "line"
+        kind = "law" if principle.kind == "law" else "line"
         words.principles.append(completed(principle.model_copy(update={"id": name, "kind": kind})))
     words.warnings.append(f"no headings: each of the {len(lines)} lines is read as one principle")
     return words
@@ -383,7 +385,10 @@ def _from_pair(reader: Reader, title: str, value: Node, rank: int) -> Principle:
     return _make(reader, reader.line(value), title, "", rank, {"text": text})
 
 
-YAML_FIELDS = ("id", "law", "number", "title", "name", "text", "description", "critique_template", "revision_guideline", "hard_rules")
+YAML_FIELDS = (
+    *("id", "law", "number", "title", "name", "text", "description"),
+    *("critique_template", "revision_guideline", "hard_rules"),
+)
 
 
 def _from_item(reader: Reader, item: Node, key: str, rank: int) -> Principle:

@@ -19,7 +19,7 @@ def critique_template(title: str, text: str, directives: tuple[Directive, ...]) 
 
 def revision_guideline(title: str, text: str, directives: tuple[Directive, ...]) -> str:
     """A request to rewrite a reply so that it keeps the principle."""
-    request = f'Rewrite the reply so that it keeps the principle "{title}" and still answers the request as far as the principle allows.'
+    request = f'Rewrite the reply so that it keeps the principle "{title}" and still answers as far as the principle allows.'
     if directives:
         return f"{request} Follow these directives:\n{_listed(directives)}"
     return f"{request} The principle says: {text}" if text and text != title else request

@@ -89,7 +89,8 @@ class Reader:
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = (mark.line if mark else 0) + self.first
-            self.refuse(line, "yaml", "well-formed YAML", str(error.problem or error.context), "check indentation, colons and quotes there")
+            problem = str(error.problem or error.context)
+            self.refuse(line, "yaml", "well-formed YAML", problem, "check indentation, colons and quotes there")
         except (YAMLError, RecursionError, ValueError) as error:
             self.refuse(self.first, "yaml", "well-formed YAML", _short(str(error)), "check indentation, colons and quotes")
         for node in mappings(root):
@@ -118,8 +119,8 @@ class Reader:
             if not isinstance(name, ScalarNode):
                 self.refuse(name, key, "a word as key", self.got(name))
             if name.value in found:
-                first = self.line(found[name.value][0])
-                self.refuse(name, name.value, "each key once", f"a second one (the first is on line {first})", "delete one of the two")
+                got = f"a second one (the first is on line {self.line(found[name.value][0])})"
+                self.refuse(name, name.value, "each key once", got, "delete one of the two")
             found[name.value] = (name, value)
         return found
 
@@ -211,4 +212,3 @@ def mappings(root: Node | None) -> Iterator[MappingNode]:
             waiting += [value for _, value in reversed(node.value)]
         elif isinstance(node, SequenceNode):
             waiting += reversed(node.value)
-

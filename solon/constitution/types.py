@@ -53,8 +53,8 @@ class Directive(Record):
 class HardRule(Record):
     """A rule that is matched, not judged: it fires when a request asks for one of `acts` upon one of `objects`.
 
-    Phrases are in lower case and match whole words; a trailing `*` stands for any ending. Empty `objects` means that the act alone
-    suffices. A request in which an `unless` phrase occurs is left to the principles. `outcome` is the response it imposes.
+    Phrases are in lower case and match whole words; a trailing `*` stands for any ending. Empty `objects` means that the act
+    alone suffices. A request in which an `unless` phrase occurs is left to the principles. `outcome` is the imposed response.
     """
 
     id: str
@@ -90,8 +90,8 @@ class Principle(Record):
 class Limit(Record):
     """A number (or flag, mode, range, list) about a proposed action or a state, checked by code at run time.
 
-    `group` is one of `keys.GROUPS`, or `custom` for a limit of the user's own; only those carry `measure` (what is measured, from the
-    closed set of the policy), `comparison` (the measure must stand so to the value) and `severity`.
+    `group` is one of `keys.GROUPS`, or `custom` for a limit of the user's own; only those carry `measure` (what is measured,
+    from the closed set of the policy), `comparison` (how the measure must stand to the value) and `severity`.
     """
 
     key: str
@@ -118,8 +118,9 @@ class Limit(Record):
 class Gate(Record):
     """A number about an evaluated checkpoint: `metric comparison bound`, else `mode`.
 
-    `by` says what is compared: the bound of the metric's interval (the strict reading) or the point. The first `grace_steps` steps are
-    exempt; `regression` is the largest worsening against the best so far (None: not checked). A metric that was not measured fails.
+    `by` says what is compared: the bound of the metric's interval (the strict reading) or the point. The first `grace_steps`
+    steps are exempt; `regression` is the largest worsening against the best so far (None: not checked). A metric that was not
+    measured fails.
     """
 
     metric: str
@@ -165,7 +166,7 @@ class Signature(Record):
 
 
 class Constitution(Record):
-    """A constitution as it was read. `hash` is its identity; `warnings`, `ignored`, `source` and `signatures` are not part of it."""
+    """A constitution as it was read. Its identity is `hash`; `warnings`, `ignored`, `source`, `signatures` are no part of it."""
 
     id: str
     version: int = Field(1, ge=1)
