@@ -37,6 +37,6 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
-    "CheckpointInfo", "Diff", "FsckReport", "GcReport", "Health", "Journal", "Pending", "Restored", "Retention", "Store", "TensorDiff",
-    "UndeclaredEdit", "model_health", "tensor_health",
+    "CheckpointInfo", "Diff", "FsckReport", "GcReport", "Health", "Journal", "Pending", "Restored", "Retention", "Store",
+    "TensorDiff", "UndeclaredEdit", "model_health", "tensor_health",
 ]  # fmt: skip

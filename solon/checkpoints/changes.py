@@ -49,7 +49,7 @@ class Track:
 
 def fingerprint(data: Bytes) -> bytes:
     """xxh3-128 of the bytes: as fast as reading them."""
-    return xxhash.xxh3_128_digest(data)
+    return xxhash.xxh3_128_digest(data.data)
 
 
 def declare(track: Track, slots: list[Slot], names: Iterable[str]) -> None:

@@ -16,8 +16,8 @@ from solon.checkpoints.tensors import DTYPES, Bytes
 
 @dataclass(frozen=True)
 class TensorDiff:
-    """One tensor that differs. `l2`: norm of the difference; `relative`: l2 over the norm of `a`'s tensor; `largest`: of |b - a|;
-    `cosine` of the angle between both; `fraction`: share of elements that differ. The numbers are None for another shape or dtype,
+    """One tensor that differs. `l2`: norm of the difference; `relative`: l2 over the norm of `a`'s tensor; `largest` |b - a|;
+    `cosine` of the angle between both; `fraction`: share of elements that differ. Numbers are None for another shape or dtype,
     and NaN where NaN or Inf take part."""
 
     name: str
@@ -32,7 +32,7 @@ class TensorDiff:
 
 @dataclass(frozen=True)
 class Diff:
-    """`changed` by canonical name; `added` and `removed` names (in b, in a only); ties that came or went; flags changed or not."""
+    """`changed` by canonical name; `added` and `removed` names (in b, in a only); ties that came or went; flags."""
 
     a: str
     b: str

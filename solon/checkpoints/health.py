@@ -120,7 +120,8 @@ def _float_block(data: Bytes, dtype: torch.dtype, form: _Float, sums: bool) -> H
     values = _as_float64(data, dtype)
     if nan or inf:
         values = values[np.isfinite(values)]
-    return Health(len(unsigned), nan, inf, absmax, float(values.sum()), float(np.dot(values, values)))
+    with np.errstate(over="ignore"):  # float64 near its limit: the sum of squares is then inf, and says so
+        return Health(len(unsigned), nan, inf, absmax, float(values.sum()), float(np.dot(values, values)))
 
 
 def _value(code: int, dtype: torch.dtype, form: _Float) -> float:

@@ -1,7 +1,7 @@
 """Manifests: one canonical JSON file (RFC 8785) per checkpoint, with its own hash inside and nothing that runs when loaded.
 
-    {"base_model", "created", "entries": {name: {"chunks", "dtype", "shape", "kind"?, "health"?}}, "flags", "format", "hash", "id",
-     "metadata", "parent", "parts", "poisoned", "sequence", "ties": [[names]]}
+    {"created", "entries": {name: {"chunks", "dtype", "shape", "kind"?, "health"?}}, "flags", "format", "hash", "id",
+     "metadata", "model_class", "parent", "parts", "poisoned", "sequence", "ties": [[names]]}
 
 `hash` is blake3 of the file's bytes with these 64 digits replaced by zeros. `kind` is left out for parameters; `health` is
 [NaN count, Inf count, largest finite magnitude].
@@ -91,7 +91,7 @@ class Manifest:
             "model_class": self.model_class,
             "poisoned": self.poisoned,
         }
-        data = rfc8785.dumps(record)
+        data = rfc8785.dumps(record)  # type: ignore[arg-type]
         digest = blake3.blake3(data).hexdigest()
         return data.replace(f'"hash":"{ZERO}"'.encode(), f'"hash":"{digest}"'.encode(), 1)
 

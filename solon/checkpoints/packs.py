@@ -39,9 +39,9 @@ class Place(NamedTuple):
     length: int
 
 
-def chunk_name(data: Bytes | memoryview) -> str:
+def chunk_name(data: Bytes) -> str:
     """blake3, as 64 hex digits: the name of a chunk is a function of its bytes only."""
-    return blake3.blake3(data).hexdigest()
+    return blake3.blake3(data.data).hexdigest()
 
 
 class PackWriter:
@@ -130,7 +130,7 @@ class PackWriter:
 
     def _write(self, data: Bytes) -> None:
         with named_os_errors(self.temp):
-            write_all(self._fd, memoryview(data))
+            write_all(self._fd, data.data)
 
 
 def read_footer(path: Path) -> list[tuple[str, int, int]]:
@@ -259,7 +259,7 @@ class ChunkReader:
         return into
 
     def _fill(self, place: Place, into: Bytes) -> None:
-        view, offset = memoryview(into), place.offset
+        view, offset = into.data, place.offset
         fd = self._open(place.pack)
         while view.nbytes:
             got = os.preadv(fd, [view], offset)
@@ -289,7 +289,7 @@ def pack_problems(path: Path) -> list[tuple[str | None, str]]:
             if offset != expected:
                 problems.append((name, f"{path.name}: a gap before byte {offset}"))
             file.seek(offset)
-            if chunk_name(memoryview(file.read(length))) != name:
+            if chunk_name(np.frombuffer(file.read(length), np.uint8)) != name:
                 problems.append((name, f"{path.name}: chunk {name[:16]}… at byte {offset} does not match its hash"))
             expected = offset + length
     return problems

@@ -36,7 +36,7 @@ def snapshot(name: str, part: Any) -> Any:
     if callable(getattr(part, "state_dict", None)) and callable(getattr(part, "load_state_dict", None)):
         return part.state_dict()
     raise UnsupportedState(
-        f"part {name!r}: expected an object with state_dict and load_state_dict, a torch.Generator or a dict, got {type(part).__name__}",
+        f"part {name!r}: expected state_dict and load_state_dict, a torch.Generator or a dict, got {type(part).__name__}",
         mend="pass rng=True for the random streams; wrap other values in a dict",
     )
 
@@ -119,7 +119,8 @@ def decode(tree: Any, fetch: Fetch) -> Any:
     tag, value = tree["$"], tree["v"]
     if tag in ("counter", "ordered", "dict"):
         pairs = [(decode(k, fetch), decode(v, fetch)) for k, v in value]
-        return {"counter": lambda p: Counter(dict(p)), "ordered": OrderedDict, "dict": dict}[tag](pairs)
+        plain = dict(pairs)
+        return Counter(plain) if tag == "counter" else OrderedDict(plain) if tag == "ordered" else plain
     return _LEAVES[tag](tree, value, fetch)
 
 

@@ -231,7 +231,7 @@ def deferred_signals() -> Iterator[None]:
         return
     caught: list[tuple[int, Any]] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    own = {number: handler for number, handler in before.items() if handler is not None}
+    own: dict[int, Any] = {int(number): handler for number, handler in before.items() if handler is not None}
     for number in own:
         signal.signal(number, lambda received, frame: caught.append((received, frame)))
     try:
@@ -265,7 +265,7 @@ def run(
             if ties:
                 make_ties(model, ties)
             check_model(manifest, model_slots(model))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  (Ctrl-C too must leave a marked or undone model)
             _fail(error, work, track, undo, parts, old_parts)
     return work
 

@@ -66,7 +66,8 @@ def part_slots(parts: dict[str, Any]) -> tuple[dict[str, Any], list[Slot]]:
     Raises:
         UnsupportedState, UnsupportedTensor
     """
-    trees, slots = {}, {}
+    trees: dict[str, Any] = {}
+    slots: dict[Any, Slot] = {}
     for name, part in parts.items():
         tensors: dict[str, torch.Tensor] = {}
         trees[name] = typed.encode(typed.snapshot(name, part), f"@{name}", tensors)

@@ -12,11 +12,9 @@ root/lock, root/gc.lock     flock: one committer; savers and readers shared agai
 from __future__ import annotations
 
 import datetime
-import json
 import os
-import re
 import secrets
-import uuid
+import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterable
@@ -29,28 +27,19 @@ from typing import Any
 import torch
 
 from solon.checkpoints import changes, restoring, saving
+from solon.checkpoints.catalogue import Catalogue, check_ref_name, is_baseline
 from solon.checkpoints.changes import Track, UndeclaredEdit
 from solon.checkpoints.compare import Diff, compare
-from solon.checkpoints.errors import (
-    CheckpointError,
-    CorruptManifest,
-    MissingChunk,
-    Protected,
-    ReadOnlyStore,
-    UnhealthyModel,
-    UnknownCheckpoint,
-)
-from solon.checkpoints.files import fsync_folder, locked, named_os_errors, require_space, write_durably
+from solon.checkpoints.errors import MissingChunk, Protected, ReadOnlyStore, UnhealthyModel
+from solon.checkpoints.files import locked, require_space
 from solon.checkpoints.health import Health
 from solon.checkpoints.journal import Journal
-from solon.checkpoints.manifest import FORMAT, Entry, Manifest, load, plain
+from solon.checkpoints.layout import open_folder
+from solon.checkpoints.manifest import Entry, Manifest, load, plain
 from solon.checkpoints.packs import ChunkReader, Index, PackWriter
 from solon.checkpoints.restoring import Restored
-from solon.checkpoints.tensors import CHUNK, Bytes, model_slots
+from solon.checkpoints.tensors import Bytes, model_slots
 from solon.checkpoints.upkeep import FsckReport, GcReport, Retention, collect, fsck_store, usage
-from solon.errors import InputError, nearest
-
-REF_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -102,47 +91,13 @@ class Store:
         self.read_only = read_only
         self.lock_timeout_s = lock_timeout_s
         self.on_undeclared = on_undeclared
-        self.format = self._open_format()
+        self.format = open_folder(self.path, read_only, lock_timeout_s)
         self.index = Index(self.path / "packs")
         self.journal = Journal(self.path / "journal")
         self.last_undeclared: list[str] = []
-        self._manifests: dict[str, Manifest] = {}
-        self._corrupt: dict[str, str] = {}
+        self.catalogue = Catalogue(self.path)
         self._tracks: weakref.WeakKeyDictionary[torch.nn.Module, Track] = weakref.WeakKeyDictionary()
         self._inflight: Future[str] | None = None
-
-    # -- opening -------------------------------------------------------------------------------------------------------
-
-    def _open_format(self) -> dict[str, Any]:
-        file = self.path / "FORMAT"
-        if not file.exists():
-            self._create(file)
-        try:
-            found = json.loads(file.read_text())
-            if found["format"] != FORMAT or found["hash"] != "blake3" or found["chunk"] != CHUNK:
-                raise ValueError(f"expected format {FORMAT}, blake3, chunks of {CHUNK}; found {found}")
-            uuid.UUID(found["store_id"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{file}: {error}", mend="use another folder, or the version that wrote it") from error
-        return found
-
-    def _create(self, file: Path) -> None:
-        if self.read_only:
-            raise UnknownCheckpoint(f"{self.path}: no store here", mend="check the path")
-        if (
-            self.path.is_dir()
-            and any(p.name not in ("lost+found",) for p in self.path.iterdir())
-            and not (self.path / "packs").is_dir()
-        ):
-            raise InputError(f"{self.path}: expected an empty folder or a store, found other files", mend="name another folder")
-        with named_os_errors(self.path):
-            for name in ("packs", "manifests", "refs/heads", "refs/tags", "refs/pins", "journal", "trash"):
-                (self.path / name).mkdir(parents=True, exist_ok=True)
-            fsync_folder(self.path)
-        record = {"format": FORMAT, "hash": "blake3", "chunk": CHUNK, "store_id": str(uuid.uuid4())}
-        with locked(self.path / "lock", timeout_s=self.lock_timeout_s):
-            if not file.exists():
-                write_durably(file, json.dumps(record, sort_keys=True).encode() + b"\n")
 
     def _refuse_read_only(self) -> None:
         if self.read_only:
@@ -182,12 +137,7 @@ class Store:
         Raises:
             UnsupportedTensor, UnsupportedState, ModelUnusable, UnhealthyModel, DiskFull, ReadOnlyStore, WriteFailed, StoreBusy
         """
-        self._settle()
-        self._refuse_read_only()
-        if tag:
-            self._check_ref_name(tag)
-        track = self.track(model)
-        track.refuse_torn()
+        track = self._ready_to_save(model, tag)
         slots, trees = saving.everything(model, parts)
         buffers = saving.Buffers(max((slot.nbytes for slot in slots), default=0))
         with self._shared():
@@ -206,12 +156,7 @@ class Store:
 
         The checkpoint is listed only when it is durable. A later save or restore of this store waits for it.
         """
-        self._settle()
-        self._refuse_read_only()
-        if tag:
-            self._check_ref_name(tag)
-        track = self.track(model)
-        track.refuse_torn()
+        track = self._ready_to_save(model, tag)
         slots, trees = saving.everything(model, parts)
         with ExitStack() as stack:
             stack.enter_context(self._shared())
@@ -231,6 +176,15 @@ class Store:
         self._inflight = thread.submit(finish)
         thread.shutdown(wait=False)
         return Pending(self._inflight)
+
+    def _ready_to_save(self, model: torch.nn.Module, tag: str | None) -> Track:
+        self._settle()
+        self._refuse_read_only()
+        if tag:
+            check_ref_name(tag)
+        track = self.track(model)
+        track.refuse_torn()
+        return track
 
     def _draft(self, model: torch.nn.Module, trees: dict[str, Any], metadata: dict[str, Any] | None, track: Track) -> Manifest:
         now = datetime.datetime.now(datetime.UTC)
@@ -285,12 +239,9 @@ class Store:
             lost = [chunk for chunk in draft.chunks() if chunk not in self.index]
             if lost:
                 raise MissingChunk(f"{len(lost)} chunks vanished while saving; nothing was committed", mend="save again")
-            draft.sequence = 1 + max((m.sequence for m in self._all_manifests().values()), default=0)
-            write_durably(self.path / "manifests" / f"{draft.id}.json", draft.to_bytes())
-            self._manifests[draft.id] = draft
-            self._set_ref("heads", "main", draft.id)
+            self.catalogue.add(draft)
             if tag:
-                self._set_ref("tags", tag, draft.id)
+                self.catalogue.set_ref("tags", tag, draft.id)
 
     def _alarm(self, names: list[str]) -> None:
         self.last_undeclared = names
@@ -399,149 +350,64 @@ class Store:
 
     # -- names ---------------------------------------------------------------------------------------------------------
 
-    def _all_manifests(self) -> dict[str, Manifest]:
-        """Every readable manifest by id; damaged ones are put into `_corrupt`. Files are read once: they never change."""
-        present = {p.removesuffix(".json") for p in os.listdir(self.path / "manifests") if p.endswith(".json")}
-        for gone in set(self._manifests) - present:
-            del self._manifests[gone]
-        self._corrupt = {name: text for name, text in self._corrupt.items() if name in present}
-        for name in present - set(self._manifests) - set(self._corrupt):
-            try:
-                manifest = load(self.path / "manifests" / f"{name}.json")
-                if manifest.id != name:
-                    raise CorruptManifest(f"{name}.json calls itself {manifest.id}", mend="put the file back under its own name")
-                self._manifests[name] = manifest
-            except CorruptManifest as error:
-                self._corrupt[name] = str(error)
-        return self._manifests
-
     def manifest(self, ref: str) -> Manifest:
-        """The manifest that `ref` names.
-
-        Raises:
-            UnknownCheckpoint, CorruptManifest
-        """
-        name = self.resolve(ref)
-        if name in self._corrupt:
-            raise CorruptManifest(self._corrupt[name])
-        return self._manifests[name]
+        """The manifest that `ref` names. Raises UnknownCheckpoint, CorruptManifest."""
+        return self.catalogue.manifest(ref)
 
     def resolve(self, ref: str) -> str:
-        """Id, tag, `head` (or `latest`), or unique prefix -> id.
+        """Id, tag, `head`, or unique prefix -> id. Raises UnknownCheckpoint."""
+        return self.catalogue.resolve(ref)
 
-        Raises:
-            UnknownCheckpoint
-        """
-        manifests = self._all_manifests()
-        known = set(manifests) | set(self._corrupt)
-        if ref in known:
-            return ref
-        target = self._refs("tags").get(ref) or (self.head() if ref in ("head", "latest") else None)
-        if target in known:
-            return target
-        matches = sorted(name for name in known if ref and (name.startswith(ref) or name.endswith(f"_{ref}")))
-        if len(matches) == 1:
-            return matches[0]
-        hint = f"{len(matches)} ids begin so" if matches else nearest(str(ref), known | set(self._refs("tags")))
-        raise UnknownCheckpoint(f"{self.path}: no checkpoint {ref!r}", mend=hint or "`log` lists them")
+    def head(self) -> str | None:
+        """The newest checkpoint's id; None in an empty store."""
+        return self.catalogue.head()
 
     def log(self) -> list[CheckpointInfo]:
         """Complete checkpoints, oldest first. Those with damaged manifests or missing chunks are left out; `fsck` names them."""
         self._settle()
         self.index.refresh()
         tags: dict[str, list[str]] = {}
-        for tag, name in self._refs("tags").items():
+        for tag, name in self.tags().items():
             tags.setdefault(name, []).append(tag)
-        return [
-            CheckpointInfo(
-                m.id,
-                m.sequence,
-                m.created,
-                m.parent,
-                m.metadata,
-                tuple(sorted(tags.get(m.id, ()))),
-                m.logical_bytes,
-                m.poisoned,
-                is_baseline(m),
-            )
-            for m in sorted(self._all_manifests().values(), key=lambda m: (m.sequence, m.id))
-            if all(chunk in self.index for chunk in m.chunks())
-        ]
-
-    def head(self) -> str | None:
-        """The newest checkpoint's id; None in an empty store. The ref is a hint: when it dangles the manifests decide."""
-        name = self._refs("heads").get("main")
-        manifests = self._all_manifests()
-        if name in manifests:
-            return name
-        return max(manifests.values(), key=lambda m: m.sequence).id if manifests else None
+        listed = sorted(self.catalogue.manifests().values(), key=lambda m: (m.sequence, m.id))
+        return [_info(m, tuple(sorted(tags.get(m.id, ())))) for m in listed if all(chunk in self.index for chunk in m.chunks())]
 
     def tag(self, ref: str, name: str) -> str:
-        """Name a checkpoint; a tag protects it. Returns the id.
+        """Name a checkpoint; a tag protects it. Returns the id. Raises UnknownCheckpoint, InputError."""
+        return self._point("tags", ref, name)
 
-        Raises:
-            UnknownCheckpoint, InputError: not a possible tag name.
-        """
-        self._refuse_read_only()
-        self._check_ref_name(name)
-        target = self.resolve(ref)
-        with self._exclusive():
-            self._set_ref("tags", name, target)
-        return target
+    def pin(self, ref: str, name: str) -> str:
+        """Hold a checkpoint as a rollback target until `unpin`. Returns the id."""
+        return self._point("pins", ref, name)
 
     def untag(self, name: str) -> None:
-        """Remove a tag.
+        """Remove a tag. Raises UnknownCheckpoint."""
+        self._drop("tags", name)
 
-        Raises:
-            UnknownCheckpoint
-        """
-        self._drop_ref("tags", name)
+    def unpin(self, name: str) -> None:
+        """Release a rollback target. Raises UnknownCheckpoint."""
+        self._drop("pins", name)
 
     def tags(self) -> dict[str, str]:
         """Tag -> id."""
-        return self._refs("tags")
-
-    def pin(self, ref: str, name: str) -> None:
-        """Hold a checkpoint as a rollback target until `unpin`."""
-        self._refuse_read_only()
-        self._check_ref_name(name)
-        target = self.resolve(ref)
-        with self._exclusive():
-            self._set_ref("pins", name, target)
-
-    def unpin(self, name: str) -> None:
-        """Release a rollback target."""
-        self._drop_ref("pins", name)
+        return self.catalogue.refs("tags")
 
     def pins(self) -> dict[str, str]:
         """Pin -> id."""
-        return self._refs("pins")
+        return self.catalogue.refs("pins")
 
-    def _check_ref_name(self, name: str) -> None:
-        if not REF_NAME.fullmatch(name):
-            raise InputError(f"tag {name!r}: expected letters, digits, '.', '_' or '-', at most 100", mend="choose another name")
-
-    def _set_ref(self, kind: str, name: str, target: str) -> None:
-        folder = self.path / "refs" / kind
-        folder.mkdir(parents=True, exist_ok=True)
-        write_durably(folder / name, f"{target}\n".encode())
-
-    def _drop_ref(self, kind: str, name: str) -> None:
+    def _point(self, kind: str, ref: str, name: str) -> str:
         self._refuse_read_only()
-        file = self.path / "refs" / kind / name
-        with self._exclusive(), named_os_errors(file):
-            if not file.exists():
-                raise UnknownCheckpoint(
-                    f"no {kind[:-1]} {name!r}", mend=nearest(name, set(self._refs(kind))) or "nothing of that name"
-                )
-            os.unlink(file)
-            fsync_folder(file.parent)
+        check_ref_name(name)
+        target = self.resolve(ref)
+        with self._exclusive():
+            self.catalogue.set_ref(kind, name, target)
+        return target
 
-    def _refs(self, kind: str) -> dict[str, str]:
-        folder = self.path / "refs" / kind
-        if not folder.is_dir():
-            return {}
-        return {f.name: f.read_text(errors="replace").strip() for f in sorted(folder.iterdir()) if not f.name.endswith(".tmp")}
+    def _drop(self, kind: str, name: str) -> None:
+        self._refuse_read_only()
+        with self._exclusive():
+            self.catalogue.drop_ref(kind, name)
 
     # -- comparing and upkeep --------------------------------------------------------------------------------------------
 
@@ -556,13 +422,7 @@ class Store:
 
     def protected(self) -> dict[str, str]:
         """Id -> why it may not be deleted."""
-        reasons = {m.id: "baseline" for m in self._all_manifests().values() if is_baseline(m)}
-        reasons.update({name: f"rollback target {pin}" for pin, name in self._refs("pins").items()})
-        reasons.update({name: f"tag {tag}" for tag, name in self._refs("tags").items()})
-        head = self.head()
-        if head:
-            reasons.setdefault(head, "newest")
-        return reasons
+        return self.catalogue.protected()
 
     def delete(self, ref: str) -> str:
         """Move one checkpoint to the trash; its chunks are freed by `gc`.
@@ -577,23 +437,11 @@ class Store:
             why = self.protected().get(target)
             if why:
                 raise Protected(f"{target} is protected: {why}", mend="remove the tag or pin; a baseline and the newest stay")
-            trash = self._new_trash()
-            with named_os_errors(trash):
-                os.rename(self.path / "manifests" / f"{target}.json", trash / f"{target}.json")
-                fsync_folder(self.path / "manifests")
-            self._manifests.pop(target, None)
+            self.catalogue.remove(target, self.path / "trash" / str(int(time.time())))
         return target
 
-    def _new_trash(self) -> Path:
-        import time
-
-        trash = self.path / "trash" / str(int(time.time()))
-        with named_os_errors(trash):
-            trash.mkdir(parents=True, exist_ok=True)
-        return trash
-
     def prune(self, retention: Retention) -> list[str]:
-        """Delete what `retention` does not keep; baselines, tags, rollback targets and the newest always stay. Returns the ids."""
+        """Delete what `retention` does not keep; baselines, tags, rollback targets and the newest always stay."""
         kept = retention.keep(self.log()) | set(self.protected())
         return [self.delete(info.id) for info in self.log() if info.id not in kept]
 
@@ -605,10 +453,11 @@ class Store:
         """
         self._settle()
         self._refuse_read_only()
-        with self._exclusive(), locked(self.path / "gc.lock", timeout_s=self.lock_timeout_s):
+        # savers hold gc.lock before they take lock, so the order here must be the same
+        with locked(self.path / "gc.lock", timeout_s=self.lock_timeout_s), self._exclusive():
             self.index.refresh()
-            live = {chunk for m in self._all_manifests().values() for chunk in m.chunks()}
-            report = collect(self.path, self.index, live, bool(self._corrupt), grace_s, dry_run)
+            live = {chunk for m in self.catalogue.manifests().values() for chunk in m.chunks()}
+            report = collect(self.path, self.index, live, bool(self.catalogue.corrupt), grace_s, dry_run)
             self.index.refresh()
         return report
 
@@ -617,17 +466,20 @@ class Store:
         self._settle()
         with self._shared():
             self.index.refresh()
-            self._manifests.clear()
-            self._corrupt.clear()
-            manifests = dict(self._all_manifests())
-            refs = {f"{kind}/{name}": target for kind in ("heads", "tags", "pins") for name, target in self._refs(kind).items()}
-            return fsck_store(self.path, self.index, manifests, dict(self._corrupt), refs, self.journal)
+            self.catalogue.forget()
+            manifests = dict(self.catalogue.manifests())
+            refs = {
+                f"{kind}/{name}": target
+                for kind in ("heads", "tags", "pins")
+                for name, target in self.catalogue.refs(kind).items()
+            }
+            return fsck_store(self.path, self.index, manifests, dict(self.catalogue.corrupt), refs, self.journal)
 
     def disk_usage(self) -> dict[str, Any]:
         """Bytes: `physical` (files), `logical` (sum over checkpoints), `shared`, `trash`, `unique` by checkpoint id."""
         self._settle()
         self.index.refresh()
-        return usage(self.path, self._all_manifests())
+        return usage(self.path, self.catalogue.manifests())
 
     def health(self, ref: str) -> dict[str, Health]:
         """Tensor name -> health as recorded when saved."""
@@ -638,9 +490,5 @@ class Store:
         return restoring.images_of(model_slots(model))
 
 
-def is_baseline(manifest: Manifest) -> bool:
-    """Whether the metadata call this checkpoint a baseline."""
-    return manifest.metadata.get("state") == "baseline" or bool(manifest.metadata.get("baseline"))
-
-
-__all__ = ["CheckpointError", "CheckpointInfo", "Pending", "Store", "is_baseline"]
+def _info(m: Manifest, tags: tuple[str, ...]) -> CheckpointInfo:
+    return CheckpointInfo(m.id, m.sequence, m.created, m.parent, m.metadata, tags, m.logical_bytes, m.poisoned, is_baseline(m))

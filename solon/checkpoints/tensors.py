@@ -19,10 +19,10 @@ CHUNK = 16 * 2**20  # bytes
 
 Bytes = NDArray[np.uint8]
 
-_NAMES = (
-    "bool uint8 int8 uint16 int16 uint32 int32 uint64 int64 float16 bfloat16 float32 float64 complex32 complex64 complex128 "
-    "float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz float8_e8m0fnu"
-).split()
+_NAMES = """
+    bool uint8 int8 uint16 int16 uint32 int32 uint64 int64 float16 bfloat16 float32 float64 complex32 complex64 complex128
+    float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz float8_e8m0fnu
+""".split()  # noqa: SIM905
 DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in _NAMES if hasattr(torch, name)}
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -58,7 +58,7 @@ def refuse_unsupported(name: str, tensor: torch.Tensor) -> None:
 
 def _unsupported(tensor: torch.Tensor) -> tuple[str, str]:
     kind = type(tensor)
-    if isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin):
+    if isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin):  # type: ignore[attr-defined]
         return "an uninitialised (lazy) tensor", "run one forward pass first"
     if kind.__name__ in ("DTensor", "ShardedTensor"):
         return f"a sharded tensor ({kind.__name__})", "gather it (full_tensor()), or use torch.distributed.checkpoint"
@@ -134,7 +134,12 @@ def flat_bytes(tensor: torch.Tensor) -> torch.Tensor | None:
     tensor = tensor.detach()
     if tensor.is_conj() or tensor.is_neg() or not tensor.is_contiguous():
         return None
-    return tensor.reshape(-1).view(torch.uint8)
+    return flatten(tensor).view(torch.uint8)
+
+
+def flatten(tensor: torch.Tensor) -> torch.Tensor:
+    """(numel,) view with stride 1 of a contiguous tensor; `reshape` would keep the odd stride of a lone element."""
+    return tensor.as_strided((tensor.numel(),), (1,), tensor.storage_offset())
 
 
 def logical_bytes(tensor: torch.Tensor) -> torch.Tensor:
@@ -143,7 +148,7 @@ def logical_bytes(tensor: torch.Tensor) -> torch.Tensor:
     if flat is not None:
         return flat
     plain = tensor.detach().resolve_conj().resolve_neg()
-    return as_integers(plain).contiguous().reshape(-1).view(torch.uint8)
+    return flatten(as_integers(plain).contiguous()).view(torch.uint8)
 
 
 def read_chunks(tensor: torch.Tensor, size: int = CHUNK) -> Iterator[tuple[int, Bytes]]:

@@ -201,5 +201,8 @@ def usage(root: Path, manifests: dict[str, Manifest]) -> dict[str, Any]:
         "trash": trash,
         "chunks": sum(sizes.values()),
         "shared": sum(size for chunk, size in sizes.items() if holders[chunk] > 1),
-        "unique": {m.id: sum(sizes[c] for c in m.chunks() if holders[c] == 1) for m in manifests.values()},
+        "unique": {
+            m.id: sum(sizes[c] for c in m.chunks() if holders[c] == 1)
+            for m in sorted(manifests.values(), key=lambda m: m.sequence)
+        },
     }

@@ -1,0 +1,152 @@
+"""Which checkpoints a store lists, and the names that point at them. Locks are the caller's business."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from solon.checkpoints.errors import CorruptManifest, UnknownCheckpoint
+from solon.checkpoints.files import fsync_folder, named_os_errors, write_durably
+from solon.checkpoints.manifest import Manifest, load
+from solon.errors import InputError, nearest
+
+REF_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def is_baseline(manifest: Manifest) -> bool:
+    """Whether the metadata call this checkpoint a baseline."""
+    return manifest.metadata.get("state") == "baseline" or bool(manifest.metadata.get("baseline"))
+
+
+def check_ref_name(name: str) -> None:
+    """Refuse what cannot be a tag.
+
+    Raises:
+        InputError
+    """
+    if not REF_NAME.fullmatch(name):
+        raise InputError(f"tag {name!r}: expected letters, digits, '.', '_' or '-', at most 100", mend="choose another name")
+
+
+class Catalogue:
+    """Manifests and refs below `root`. Manifest files never change, so each is read once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.corrupt: dict[str, str] = {}
+        self._manifests: dict[str, Manifest] = {}
+
+    def manifests(self) -> dict[str, Manifest]:
+        """Every readable manifest by id; damaged ones are put into `corrupt`."""
+        folder = self.root / "manifests"
+        present = {p.removesuffix(".json") for p in os.listdir(folder) if p.endswith(".json")}
+        for gone in set(self._manifests) - present:
+            del self._manifests[gone]
+        self.corrupt = {name: text for name, text in self.corrupt.items() if name in present}
+        for name in present - set(self._manifests) - set(self.corrupt):
+            try:
+                manifest = load(folder / f"{name}.json")
+                if manifest.id != name:
+                    raise CorruptManifest(f"{name}.json calls itself {manifest.id}", mend="put the file back under its own name")
+                self._manifests[name] = manifest
+            except CorruptManifest as error:
+                self.corrupt[name] = str(error)
+        return self._manifests
+
+    def forget(self) -> None:
+        """Read everything anew next time."""
+        self._manifests.clear()
+        self.corrupt.clear()
+
+    def add(self, manifest: Manifest) -> None:
+        """Commit: number the manifest, write it (its rename is the commit point) and move the head."""
+        manifest.sequence = 1 + max((m.sequence for m in self.manifests().values()), default=0)
+        write_durably(self.root / "manifests" / f"{manifest.id}.json", manifest.to_bytes())
+        self._manifests[manifest.id] = manifest
+        self.set_ref("heads", "main", manifest.id)
+
+    def remove(self, name: str, trash: Path) -> None:
+        """Move a manifest to the trash."""
+        folder = self.root / "manifests"
+        with named_os_errors(trash):
+            trash.mkdir(parents=True, exist_ok=True)
+            os.rename(folder / f"{name}.json", trash / f"{name}.json")
+            fsync_folder(folder)
+        self._manifests.pop(name, None)
+
+    def manifest(self, ref: str) -> Manifest:
+        """The manifest that `ref` names.
+
+        Raises:
+            UnknownCheckpoint, CorruptManifest
+        """
+        name = self.resolve(ref)
+        if name in self.corrupt:
+            raise CorruptManifest(self.corrupt[name])
+        return self._manifests[name]
+
+    def resolve(self, ref: str) -> str:
+        """Id, tag, `head` (or `latest`), or unique prefix or last part of an id -> id.
+
+        Raises:
+            UnknownCheckpoint
+        """
+        known = set(self.manifests()) | set(self.corrupt)
+        if ref in known:
+            return ref
+        tags = self.refs("tags")
+        target = tags.get(ref) or (self.head() if ref in ("head", "latest") else None)
+        if target in known:
+            return str(target)
+        matches = sorted(name for name in known if ref and (name.startswith(ref) or name.endswith(f"_{ref}")))
+        if len(matches) == 1:
+            return matches[0]
+        hint = f"{len(matches)} ids begin so" if matches else nearest(str(ref), known | set(tags))
+        raise UnknownCheckpoint(f"{self.root}: no checkpoint {ref!r}", mend=hint or "`log` lists them")
+
+    def head(self) -> str | None:
+        """The newest checkpoint's id; None in an empty store. The ref is a hint: when it dangles the manifests decide."""
+        manifests = self.manifests()
+        name = self.refs("heads").get("main")
+        if name in manifests:
+            return name
+        return max(manifests.values(), key=lambda m: m.sequence).id if manifests else None
+
+    def refs(self, kind: str) -> dict[str, str]:
+        """Name -> id, for `heads`, `tags` or `pins`."""
+        folder = self.root / "refs" / kind
+        if not folder.is_dir():
+            return {}
+        return {f.name: f.read_text(errors="replace").strip() for f in sorted(folder.iterdir()) if not f.name.endswith(".tmp")}
+
+    def set_ref(self, kind: str, name: str, target: str) -> None:
+        """Point a ref at an id, durably."""
+        folder = self.root / "refs" / kind
+        with named_os_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_durably(folder / name, f"{target}\n".encode())
+
+    def drop_ref(self, kind: str, name: str) -> None:
+        """Remove a ref.
+
+        Raises:
+            UnknownCheckpoint
+        """
+        file = self.root / "refs" / kind / name
+        if not file.exists():
+            known = nearest(name, set(self.refs(kind)))
+            raise UnknownCheckpoint(f"no {kind[:-1]} {name!r}", mend=known or "nothing of that name")
+        with named_os_errors(file):
+            os.unlink(file)
+            fsync_folder(file.parent)
+
+    def protected(self) -> dict[str, str]:
+        """Id -> why it may not be deleted."""
+        reasons = {m.id: "baseline" for m in self.manifests().values() if is_baseline(m)}
+        reasons.update({name: f"rollback target {pin}" for pin, name in self.refs("pins").items()})
+        reasons.update({name: f"tag {tag}" for tag, name in self.refs("tags").items()})
+        head = self.head()
+        if head:
+            reasons.setdefault(head, "newest")
+        return reasons
