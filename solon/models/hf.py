@@ -19,6 +19,7 @@ from solon.models.template import encode_conversation, ensure_chat_template, ren
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+GROUP = 4  # batches in a group, the unit of `plan` and of a journal's commits: fewer tails in which few rows are left
 LOGIT_BYTES = 1 << 30  # of float32 logits that `logprobs` holds at once
 
 
@@ -33,7 +34,7 @@ class HFModel:
         model: a `PreTrainedModel`, or a `PeftModel` over one.
         identity: a hash of weights, tokenizer and template; change `base_identity` when the weights change.
         adapter_identity: a hash of the adapter; not part of the identity while the adapter is off.
-        batch_size: requests completed together; on a CUDA device that runs out of memory a batch is halved.
+        batch_size: requests decoded at a time; halved for a group on which a CUDA device runs out of memory.
     """
 
     scripted = False
@@ -122,14 +123,16 @@ class HFModel:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def plan(self, requests: Sequence[Request]) -> list[list[Request]]:
-        """Batches, as a pure function of the requests: by prompt length in tokens, then id, cut every `batch_size`.
+        """Groups to be completed together, as a pure function of the requests: by prompt length in tokens, then id, cut
+        every `GROUP * batch_size`. Within a group `batch_size` requests are decoded at a time; the next takes the place of one
+        that is done.
 
-        Requests that cannot be completed (longer than the context, refused by the template) come last, in batches of their own.
+        Requests that cannot be completed (longer than the context, refused by the template) come last, in groups of their own.
         """
         prepared, refused = self._prepare(requests)
         good = [request for request, _ in prepared]
         bad = [request for request, _ in refused]
-        size = self.batch_size
+        size = self.batch_size * GROUP
         return [part[at : at + size] for part in (good, bad) for at in range(0, len(part), size)]
 
     def _prepare(self, requests: Sequence[Request]) -> tuple[list[tuple[Request, list[int]]], list[tuple[Request, str]]]:
@@ -160,26 +163,32 @@ class HFModel:
         if refused and progress:
             progress(len(refused), 0)
         with _evaluation(self.model):
-            for at in range(0, len(prepared), self.batch_size):
-                batch = prepared[at : at + self.batch_size]
-                completions = self._complete(batch)
-                done |= {id(request): completion for (request, _), completion in zip(batch, completions, strict=True)}
-                if progress:
-                    progress(len(batch), sum(completion.completion_tokens for completion in completions))
+            for at in range(0, len(prepared), self.batch_size * GROUP):
+                group = prepared[at : at + self.batch_size * GROUP]
+                completions = self._complete(group, self.batch_size, progress)
+                done |= {id(request): completion for (request, _), completion in zip(group, completions, strict=True)}
         return [done[id(request)] for request in requests]
 
-    def _complete(self, batch: list[tuple[Request, list[int]]]) -> list[Completion]:
-        rows = [self._row(request, ids) for request, ids in batch]
+    def _complete(self, group: list[tuple[Request, list[int]]], slots: int, progress: Progress | None) -> list[Completion]:
+        """One group. When the device runs out of memory, again with half the slots, then with half the group."""
+        rows = [self._row(request, ids) for request, ids in group]
+        told = _Told(progress)
         try:
-            replies = decode(self.model, rows, stop_ids=self.stop_ids, pad=self.pad)
+            replies = decode(self.model, rows, stop_ids=self.stop_ids, pad=self.pad, slots=slots, progress=told)
         except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            if len(batch) == 1:
-                return [Completion(id=batch[0][0].id, text="", finish="error", error=f"out of device memory: {error}")]
-            log.warning("out of device memory at %d requests; trying half", len(batch))
-            half = len(batch) // 2
-            return self._complete(batch[:half]) + self._complete(batch[half:])
-        return [self._completion(request, row, reply) for (request, _), row, reply in zip(batch, rows, replies, strict=True)]
+            reason = f"out of device memory: {error}"
+        else:
+            return [self._completion(request, row, reply) for (request, _), row, reply in zip(group, rows, replies, strict=True)]
+        torch.cuda.empty_cache()  # outside the handler: the traceback held the tensors
+        told.take_back()
+        if len(group) == 1:
+            return [Completion(id=group[0][0].id, text="", finish="error", error=reason)]
+        log.warning("out of device memory at %d requests; trying half", min(slots, len(group)))
+        half = min(slots, len(group)) // 2
+        if half >= 1 and slots > 1:
+            return self._complete(group, half, progress)
+        middle = len(group) // 2
+        return self._complete(group[:middle], 1, progress) + self._complete(group[middle:], 1, progress)
 
     def _row(self, request: Request, ids: list[int]) -> Row:
         sampling = request.sampling
@@ -246,6 +255,22 @@ class HFModel:
         return [
             (float(row[longest - len(reply) :].double().sum()), len(reply)) for row, (_, reply) in zip(each, pairs, strict=True)
         ]
+
+
+class _Told:
+    """Progress that can be taken back when a group starts over."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.progress, self.count, self.tokens = progress, 0, 0
+
+    def __call__(self, count: int, tokens: int) -> None:
+        self.count, self.tokens = self.count + count, self.tokens + tokens
+        if self.progress:
+            self.progress(count, tokens)
+
+    def take_back(self) -> None:
+        if self.progress and self.count:
+            self.progress(-self.count, -self.tokens)
 
 
 # Loading

@@ -71,7 +71,7 @@ class HTTPModel:
     ) -> None:
         if concurrency < 1 or attempts < 1 or timeout <= 0:
             raise ModelError(
-                f"concurrency, attempts, timeout: expected 1 or more, 1 or more, above 0; came {concurrency}, {attempts}, {timeout}",
+                f"expected concurrency and attempts above 0 and timeout > 0, came {concurrency}, {attempts}, {timeout}",
                 mend="32, 8 and 300 suit most servers",
             )
         self.urls, self.served, self.name = tuple(urls), served, name or f"{','.join(urls)}#{served}"
