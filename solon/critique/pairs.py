@@ -35,6 +35,7 @@ from solon.models.base import (
 )
 
 COMBINED = "combined"
+KEEPS_SHOT = "The reply does nothing that the principle speaks against.\nVerdict: keeps"
 Verdict = Literal["violates", "keeps", "unclear"]
 
 
@@ -100,16 +101,17 @@ def lenses(constitution: Constitution, settings: CritiqueSettings, prompt: Promp
 
 
 def few_shot(lens: Lens) -> list[Message]:
-    """The constitution's example conversations as critique turns; the same for every prompt, so a served prefix is shared."""
+    """The constitution's example conversations as critique turns: the faulty reply, then its revision, which keeps the principle.
+
+    They are the same for every prompt, so a served prefix is shared.
+    """
     turns: list[Message] = []
     for principle in lens.principles:
         for example in principle.examples:
             own = Lens(principle.id, (principle,))
-            asked = _standard(STANDARD_CRITIQUE, own, example.user, example.assistant)
-            turns += [
-                Message(role="user", content=asked),
-                Message(role="assistant", content=f"{example.critique}\nVerdict: violates"),
-            ]
+            for reply, verdict in ((example.assistant, f"{example.critique}\nVerdict: violates"), (example.revision, KEEPS_SHOT)):
+                asked = _standard(STANDARD_CRITIQUE, own, example.user, reply)
+                turns += [Message(role="user", content=asked), Message(role="assistant", content=verdict)]
     return turns
 
 

@@ -30,7 +30,7 @@ def summarise(job: Job, folder: RunFolder, training: dict[str, Any], stages: Seq
         tuned_perplexity=read_nats(folder, "tuned"),
         seed=job.config.seed,
     )
-    gates = check_gates(table["metrics"], evaluation_gates(job.constitution))
+    gates = judge_gates(table["metrics"], job.constitution)
     pairs = describe_pairs(folder)
     no_learning = all(phase["no_learning"] for phase in training.values()) if training else True
     return {
@@ -54,12 +54,22 @@ def summarise(job: Job, folder: RunFolder, training: dict[str, Any], stages: Seq
     }
 
 
-def evaluation_gates(constitution: Constitution) -> list[Gate]:
-    """The constitution's gates as demands on metrics. A gate on perplexity speaks of the ratio tuned/base."""
-    found = []
+def judge_gates(metrics: Sequence[dict[str, Any]], constitution: Constitution) -> list[dict[str, Any]]:
+    """The constitution's gates judged on the metrics; a gate on something that is not measured here fails as not measured.
+
+    A gate on perplexity speaks of the ratio tuned/base.
+    """
+    found: list[dict[str, Any]] = []
     for gate in constitution.gates:
         side = "at_most" if gate.comparison in ("<", "<=") else "at_least"
-        found.append(Gate(metric=gate.metric, relative=gate.metric == m.PERPLEXITY, by=gate.by, **{side: float(gate.bound)}))
+        if gate.metric not in m.NAMES:
+            reason = f"{gate.metric} is not measured by this job"
+            found.append(
+                {"metric": gate.metric, "split": "", "value": None, "status": "not_measured", "passed": False, "reason": reason}
+            )
+            continue
+        demand = Gate(metric=gate.metric, relative=gate.metric == m.PERPLEXITY, by=gate.by, **{side: float(gate.bound)})
+        found += check_gates(metrics, [demand])
     return found
 
 

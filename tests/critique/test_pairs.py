@@ -109,8 +109,8 @@ def test_random_policy_is_seeded() -> None:
 def test_few_shot_comes_first_and_is_the_same_for_every_prompt() -> None:
     lens = Lens("harm", (HARM,))
     one, two = (critique_messages(lens, STANDARD, q, "reply") for q in ("first?", "second?"))
-    assert one[:-1] == two[:-1] and len(one) == 3
-    assert one[1].content == "It helps to lie.\nVerdict: violates"
+    assert one[:-1] == two[:-1] and len(one) == 5
+    assert one[1].content == "It helps to lie.\nVerdict: violates" and one[3].content.endswith("Verdict: keeps")
     assert "Does it harm?" in one[-1].content and "first?" in one[-1].content
 
 
