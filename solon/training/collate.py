@@ -51,8 +51,8 @@ class Pack:
 
     def to(self, device: torch.device | str) -> Pack:
         """The pack with its tensors on `device`."""
-        moved = [t.to(device) for t in (self.tokens, self.positions, self.keep, self.targets, self.owner)]
-        return Pack(*moved, lengths=self.lengths, rows=self.rows)
+        tokens, positions, keep = self.tokens.to(device), self.positions.to(device), self.keep.to(device)
+        return Pack(tokens, positions, keep, self.targets.to(device), self.owner.to(device), self.lengths, self.rows)
 
 
 def make_pack(parts: Sequence[Encoded], rows: Sequence[int] = ()) -> Pack:

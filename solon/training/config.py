@@ -15,6 +15,9 @@ SMALL_MODEL_PARAMETERS = 50_000_000
 SFT_RATE_SMALL, SFT_RATE = 1e-3, 2e-4
 
 
+Tracker = Literal["jsonl", "tensorboard", "wandb"]
+
+
 class Settings(BaseModel):
     """A group of settings that refuses keys it does not know."""
 
@@ -29,9 +32,9 @@ class LoraSettings(Settings):
     """
 
     enabled: bool = True
-    r: int = Field(16, ge=1, le=1024)
-    alpha: float = Field(32, gt=0)
-    dropout: float = Field(0.05, ge=0, lt=1)
+    r: int = Field(default=16, ge=1, le=1024)
+    alpha: float = Field(default=32, gt=0)
+    dropout: float = Field(default=0.05, ge=0, lt=1)
     targets: Literal["auto"] | list[str] = "auto"
 
 
@@ -43,8 +46,8 @@ class EarlyStopping(Settings):
     """
 
     enabled: bool = True
-    patience: int = Field(3, ge=1)
-    threshold: float = Field(0.001, ge=0)
+    patience: int = Field(default=3, ge=1)
+    threshold: float = Field(default=0.001, ge=0)
     mode: Literal["abs", "rel"] = "abs"
 
 
@@ -60,29 +63,29 @@ class PhaseSettings(Settings):
     precision: `auto` is bf16 on a GPU that has it, otherwise fp32. quantise: hold the frozen base in 8 or 4 bits.
     """
 
-    epochs: float = Field(1.0, gt=0)
-    batch: int = Field(16, ge=1)
+    epochs: float = Field(default=1.0, gt=0)
+    batch: int = Field(default=16, ge=1)
     micro_batch: int | Literal["auto"] = "auto"
-    pack_tokens: int = Field(4096, ge=16)
+    pack_tokens: int = Field(default=4096, ge=16)
     learning_rate: float | Literal["auto"] = "auto"
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    warmup: float = Field(0.1, ge=0, lt=1)
-    weight_decay: float = Field(0.0, ge=0)
-    clip: float = Field(1.0, gt=0)
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    clip: float = Field(default=1.0, gt=0)
     max_length: int | Literal["auto"] = "auto"
     too_long: Literal["drop", "refuse"] = "drop"
     packing: Literal["auto", "on", "off"] = "auto"
     eval_steps: int | Literal["auto"] = "auto"
     save_steps: int | Literal["auto"] = "auto"
-    keep_saves: int = Field(3, ge=1)
+    keep_saves: int = Field(default=3, ge=1)
     load_best: bool = True
     early_stopping: EarlyStopping = EarlyStopping()
     gradient_checkpointing: bool = False
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     quantise: Literal["none", "int8", "nf4"] = "none"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    seed: int = Field(0, ge=0, lt=2**32)
-    tracking: list[Literal["jsonl", "tensorboard", "wandb"]] = Field(default_factory=lambda: ["jsonl", "tensorboard"])
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    tracking: list[Tracker] = ["jsonl", "tensorboard"]
     lora: LoraSettings = LoraSettings()
 
     @model_validator(mode="after")
@@ -113,8 +116,8 @@ class SftSettings(PhaseSettings):
     rows than that are left out by a seeded draw; fewer are all used, and the plan says so. The loss is nats per reply token.
     """
 
-    epochs: float = Field(2.0, gt=0)
-    benign_share: float = Field(0.67, ge=0, le=1)
+    epochs: float = Field(default=2.0, gt=0)
+    benign_share: float = Field(default=0.67, ge=0, le=1)
 
     def rate(self, parameters: int) -> float:
         """The peak learning rate for a model of this many parameters."""
@@ -132,14 +135,14 @@ class DpoSettings(PhaseSettings):
     margin and accuracy are measured before the first step and after the last.
     """
 
-    epochs: float = Field(1.0, gt=0)
+    epochs: float = Field(default=1.0, gt=0)
     learning_rate: float | Literal["auto"] = 5e-5
-    beta: float = Field(0.1, gt=0)
-    label_smoothing: float = Field(0.0, ge=0, lt=0.5)
-    sft_term: float = Field(0.0, ge=0)
-    retain_weight: float = Field(1.0, ge=0)
-    retain_batch: int = Field(8, ge=1)
-    probe_pairs: int = Field(128, ge=2)
+    beta: float = Field(default=0.1, gt=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
+    sft_term: float = Field(default=0.0, ge=0)
+    retain_weight: float = Field(default=1.0, ge=0)
+    retain_batch: int = Field(default=8, ge=1)
+    probe_pairs: int = Field(default=128, ge=2)
 
     def rate(self, parameters: int) -> float:
         """The peak learning rate; `auto` is 5e-5 whatever the size."""

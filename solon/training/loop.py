@@ -90,7 +90,7 @@ class StepTrainer(Trainer):
         self.remove_callback(ProgressCallback)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
-        return SequentialSampler(self.train_dataset)  # the phase has shuffled already
+        return SequentialSampler(self.train_dataset)  # type: ignore[arg-type]  # the phase has shuffled already
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         model.train()
