@@ -23,6 +23,10 @@ ASKS_FACT = re.compile(
     r"^\W*(?:what|who|when|where|which|how (?:many|much|far|long|old|tall|big|deep|fast)|is|are|does|do|did|can|will|was)\b",
     re.IGNORECASE,
 )
+YES_OR_NO = re.compile(
+    r"(?:^|[.!?]\s+)\W*(?:is|are|am|was|were|does|do|did|has|have|should|shall|might|could (?!you)|can (?!you)|will (?!you)|would (?!you))\b[^.!?]*\?\s*$",
+    re.IGNORECASE,
+)
 ASKS_HOW = re.compile(
     r"\b(?:how (?:do|can|could|would|should|to|might|does|is|are|i)|tell me how|explain how|show me how|teach me|what(?:'s| is) the best way|ways? to|steps|tips|"
     r"hacks?|advice|plan|instructions|guide|recipe|what should|what helps|what can|help me|give me|should i|comment|que faire|wie kann|c[óo]mo)\b",
@@ -112,10 +116,10 @@ def about(prompt: str, reply: str, *, gives: bool) -> bool:
         return True
     common, said = shared(prompt, reply), words(reply)
     if common:
-        return gives or common >= 2 or len(said) > 30 or len(said) <= 3 or not _wants_doing(prompt) or not _states_facts(reply)
+        return gives or common >= 2 or len(said) > 20 or len(said) <= 3 or not _wants_doing(prompt) or not _states_facts(reply)
     if _names_another(prompt, reply):
         return False
-    if MAKES.search(prompt) and re.search(r"^\W*(?:subject|dear|hi|hello)\b", plain(reply), re.IGNORECASE):
+    if MAKES.search(prompt) and re.search(r"^\W*(?:subject|dear|hi|hello)\b", plain(reply), re.IGNORECASE | re.MULTILINE):
         return True
     if OPEN_ENDED.search(prompt) or "```" in reply:
         return not (
@@ -123,7 +127,13 @@ def about(prompt: str, reply: str, *, gives: bool) -> bool:
         )
     if len(said) <= 5 or (len(said) <= 9 and ASKS_FACT.search(prompt)):
         return True
-    return gives and bool(ASKS_HOW.search(prompt))
+    if YES_OR_NO.search(prompt) and re.match(r"^\W*(?:yes|no|yeah|nope|not|probably|usually|oui|non)\b", reply, re.IGNORECASE):
+        return True
+    if re.search(r"\bwhy\b", prompt, re.IGNORECASE) and re.search(
+        r"\b(?:because|due to|since|so that|cause[sd]?|effect)\b", reply, re.IGNORECASE
+    ):
+        return True
+    return gives and _wants_doing(prompt)
 
 
 def _wants_doing(prompt: str) -> bool:
@@ -133,7 +143,7 @@ def _wants_doing(prompt: str) -> bool:
 def _states_facts(reply: str) -> bool:
     """Whether every sentence is a plain statement about things: a form of be, have or a past tense, nobody addressed."""
     said = words(reply)
-    if {"you", "your", "i", "me"} & set(said):
+    if {"you", "your", "i", "me"} & {w.split("'")[0] for w in said}:
         return False
     return bool(
         re.search(
