@@ -125,7 +125,7 @@ class Catalogue:
         folder = self.root / "refs" / kind
         with named_os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        write_durably(folder / name, f"{target}\n".encode())
+        write_durably(folder / name, f"{target}\n".encode(), hint=kind == "heads")
 
     def drop_ref(self, kind: str, name: str) -> None:
         """Remove a ref.

@@ -51,15 +51,19 @@ def fsync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a small file so that after a crash it is there whole, or its predecessor is: temp, fsync, rename, folder fsync."""
+def write_durably(path: Path, data: bytes, *, hint: bool = False) -> None:
+    """Write a small file so that after a crash it is there whole, or its predecessor is: temp, fsync, rename, folder fsync.
+
+    A `hint`, which can be rebuilt from the rest, is replaced by rename only.
+    """
     temp = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     with named_os_errors(path):
         try:
             fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
             try:
                 write_all(fd, memoryview(data))
-                os.fsync(fd)
+                if not hint:
+                    os.fsync(fd)
             finally:
                 os.close(fd)
             os.replace(temp, path)
@@ -67,7 +71,8 @@ def write_durably(path: Path, data: bytes) -> None:
             with contextlib.suppress(OSError):
                 os.unlink(temp)
             raise
-        fsync_folder(path.parent)
+        if not hint:
+            fsync_folder(path.parent)
 
 
 def write_all(fd: int, data: memoryview) -> None:

@@ -36,6 +36,13 @@ class Entry:
     shape: list[int]
     kind: str = "param"
     health: Health | None = None
+    _canonical: bytes | None = field(default=None, repr=False, compare=False)
+
+    def canonical(self) -> bytes:
+        """RFC 8785 bytes, kept: most entries of a manifest are those of the one before."""
+        if self._canonical is None:
+            self._canonical = rfc8785.dumps(self.to_json())
+        return self._canonical
 
     def to_json(self) -> dict[str, Any]:
         record: dict[str, Any] = {"chunks": self.chunks, "dtype": self.dtype, "shape": self.shape}
@@ -83,7 +90,7 @@ class Manifest:
             "sequence": self.sequence,
             "created": self.created,
             "parent": self.parent,
-            "entries": {name: entry.to_json() for name, entry in self.entries.items()},
+            "entries": None,
             "ties": self.ties,
             "flags": self.flags,
             "parts": self.parts,
@@ -91,7 +98,9 @@ class Manifest:
             "model_class": self.model_class,
             "poisoned": self.poisoned,
         }
-        data = rfc8785.dumps(record)  # type: ignore[arg-type]
+        whole = {key: rfc8785.dumps(value) for key, value in record.items()}  # type: ignore[arg-type]
+        whole["entries"] = canonical_object({name: entry.canonical() for name, entry in self.entries.items()})
+        data = canonical_object(whole)
         digest = blake3.blake3(data).hexdigest()
         return data.replace(f'"hash":"{ZERO}"'.encode(), f'"hash":"{digest}"'.encode(), 1)
 
@@ -130,6 +139,12 @@ class Manifest:
     def logical_bytes(self) -> int:
         """Bytes of all tensors, each shared one once."""
         return sum(math.prod(e.shape) * itemsize(e.dtype) for e in self.entries.values())
+
+
+def canonical_object(values: dict[str, bytes]) -> bytes:
+    """An RFC 8785 object of values that are canonical already: keys in the order of their UTF-16 code units."""
+    ordered = sorted(values.items(), key=lambda item: item[0].encode("utf-16-be"))
+    return b"{" + b",".join(rfc8785.dumps(key) + b":" + value for key, value in ordered) + b"}"
 
 
 def itemsize(dtype: str) -> int:

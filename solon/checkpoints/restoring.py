@@ -28,6 +28,7 @@ from solon.checkpoints.tensors import (
     CHUNK,
     DTYPE_NAMES,
     DTYPES,
+    Arena,
     Bytes,
     Slot,
     Writer,
@@ -159,12 +160,13 @@ def piece_size(entry: Entry, index: int) -> int:
 class InPlace:
     """The writing half of a restore: pass one verifies, pass two copies."""
 
-    def __init__(self, reader: ChunkReader, track: Track, needs: list[Need], keep_undo: bool) -> None:
+    def __init__(self, reader: ChunkReader, arena: Arena, track: Track, needs: list[Need], keep_undo: bool) -> None:
         self.reader, self.track, self.needs = reader, track, needs
         self.total = sum(piece_size(n.entry, i) for n in needs for i in n.indices)
         self.held: dict[str, Bytes] = {}
         self.images: list[tuple[Slot, Bytes]] = []
         self.keep_undo = keep_undo
+        self.arena = arena
         self.written: list[str] = []
 
     def verify(self) -> None:
@@ -175,17 +177,21 @@ class InPlace:
         """
         hold = self.total <= HOLD
         seen: set[str] = set()
+        space, used = self.arena.take(self.total if hold else 0), 0
         for need in self.needs:
             for index in need.indices:
                 name = need.entry.chunks[index]
                 if name in seen:
                     continue
                 seen.add(name)
-                own = np.empty(piece_size(need.entry, index), np.uint8) if hold else None
-                data = self.reader.read(name, own) if own is not None else self._read(name, need.entry, index, check=True)
-                self.track.prints[name] = fingerprint(data)
-                if own is not None:
-                    self.held[name] = own
+                if hold:
+                    size = piece_size(need.entry, index)
+                    data = self.held[name] = self.reader.read(name, space[used : used + size])
+                    used += size
+                else:
+                    data = self._read(name, need.entry, index, check=True)
+                if not hold or name not in self.track.prints:
+                    self.track.prints[name] = fingerprint(data)
 
     def _read(self, name: str, entry: Entry, index: int, *, check: bool) -> Bytes:
         data = self.reader.read(name, check=check)
@@ -244,7 +250,7 @@ def deferred_signals() -> Iterator[None]:
 
 
 def run(
-    manifest: Manifest, model: torch.nn.Module, slots: list[Slot], track: Track, reader: ChunkReader,
+    manifest: Manifest, model: torch.nn.Module, slots: list[Slot], track: Track, reader: ChunkReader, arena: Arena,
     *, needs: list[Need], ties: list[list[str]], undo: bool, flags: bool, parts: dict[str, Any],
 ) -> InPlace:  # fmt: skip
     """Verify, then write. The model is unchanged unless this returns, or raises TornRestore.
@@ -252,7 +258,7 @@ def run(
     Raises:
         CorruptStore and below: found before writing. TornRestore: found after.
     """
-    work = InPlace(reader, track, needs, undo)
+    work = InPlace(reader, arena, track, needs, undo)
     work.verify()
     fetch_all = _part_fetcher(manifest, reader, parts)
     old_parts = {name: copy.deepcopy(typed.snapshot(name, part)) for name, part in parts.items()} if undo else {}

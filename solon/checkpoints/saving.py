@@ -18,7 +18,7 @@ from solon.checkpoints.changes import Track, fingerprint, same_form
 from solon.checkpoints.health import Health, bytes_health
 from solon.checkpoints.manifest import Entry
 from solon.checkpoints.packs import PackWriter, chunk_name
-from solon.checkpoints.tensors import CHUNK, DTYPE_NAMES, Bytes, Slot, add_alias, model_slots, read_chunks
+from solon.checkpoints.tensors import CHUNK, DTYPE_NAMES, Arena, Bytes, Slot, add_alias, model_slots, modules, read_chunks
 
 
 @dataclass
@@ -42,17 +42,13 @@ class Captured:
 
 
 class Buffers:
-    """Two reused buffers: one is being written while the other is filled."""
+    """Two halves of the store's reused memory: one is being written while the other is filled."""
 
-    def __init__(self, largest: int) -> None:
-        self.size, self.turn = min(CHUNK, largest), 0
-        self.pair: list[Bytes | None] = [None, None]
+    def __init__(self, arena: Arena, largest: int) -> None:
+        self.size, self.turn, self.arena = min(CHUNK, largest), 0, arena
 
     def copy(self, data: Bytes) -> Bytes:
-        buffer = self.pair[self.turn]
-        if buffer is None:
-            buffer = self.pair[self.turn] = np.empty(self.size, np.uint8)
-        view = buffer[: len(data)]
+        view = self.arena.take(2 * self.size)[self.turn * self.size :][: len(data)]
         np.copyto(view, data)
         return view
 
@@ -140,9 +136,16 @@ def write_pieces(
 
 def flags_of(model: torch.nn.Module) -> dict[str, Any]:
     """Train/eval mode of every module and requires_grad of every parameter, as a default and its exceptions."""
-    training = {name: module.training for name, module in model.named_modules(remove_duplicate=False)}
-    grads = {name: parameter.requires_grad for name, parameter in model.named_parameters(remove_duplicate=False)}
+    training = {path: module.training for path, module in modules(model)}
+    grads = {name: parameter.requires_grad for name, parameter in _parameters(model)}
     return {"training": _compact(training), "requires_grad": _compact(grads)}
+
+
+def _parameters(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter]]:
+    for path, module in modules(model):
+        for leaf, parameter in module._parameters.items():
+            if parameter is not None:
+                yield f"{path}.{leaf}" if path else leaf, parameter
 
 
 def _compact(values: dict[str, bool]) -> dict[str, Any]:
@@ -155,11 +158,11 @@ def set_flags(model: torch.nn.Module, flags: dict[str, Any]) -> None:
     training, grads = flags.get("training"), flags.get("requires_grad")
     if training:
         odd = set(training["except"])
-        for name, module in model.named_modules(remove_duplicate=False):
+        for name, module in modules(model):
             module.training = training["default"] != (name in odd)
     if grads:
         odd = set(grads["except"])
-        for name, parameter in model.named_parameters(remove_duplicate=False):
+        for name, parameter in _parameters(model):
             wanted = grads["default"] != (name in odd)
             if parameter.requires_grad != wanted:
                 parameter.requires_grad_(wanted)

@@ -38,7 +38,7 @@ from solon.checkpoints.layout import open_folder
 from solon.checkpoints.manifest import Entry, Manifest, load, plain
 from solon.checkpoints.packs import ChunkReader, Index, PackWriter
 from solon.checkpoints.restoring import Restored
-from solon.checkpoints.tensors import Bytes, model_slots
+from solon.checkpoints.tensors import Arena, Bytes, model_slots
 from solon.checkpoints.upkeep import FsckReport, GcReport, Retention, collect, fsck_store, usage
 
 
@@ -95,6 +95,7 @@ class Store:
         self.index = Index(self.path / "packs")
         self.journal = Journal(self.path / "journal")
         self.last_undeclared: list[str] = []
+        self._arena = Arena()
         self.catalogue = Catalogue(self.path)
         self._tracks: weakref.WeakKeyDictionary[torch.nn.Module, Track] = weakref.WeakKeyDictionary()
         self._inflight: Future[str] | None = None
@@ -139,7 +140,7 @@ class Store:
         """
         track = self._ready_to_save(model, tag)
         slots, trees = saving.everything(model, parts)
-        buffers = saving.Buffers(max((slot.nbytes for slot in slots), default=0))
+        buffers = saving.Buffers(self._arena, max((slot.nbytes for slot in slots), default=0))
         with self._shared():
             self.index.refresh()
             if not self.index.packs:
@@ -286,9 +287,23 @@ class Store:
             partial = changed_only and not ties and not track.torn
             with ChunkReader(self.index) as reader:
                 needs = restoring.needed(slots, manifest, track, partial, trust_journal)
-                behind = changes.undeclared((n.slot.name for n in needs if self._moved(n, track)), track) if partial else []
+                behind = (
+                    changes.undeclared((n.slot.name for n in needs if self._moved(n, track)), track)
+                    if partial and not trust_journal
+                    else []
+                )
                 work = restoring.run(
-                    manifest, model, slots, track, reader, needs=needs, ties=ties, undo=undo, flags=flags, parts=parts
+                    manifest,
+                    model,
+                    slots,
+                    track,
+                    reader,
+                    self._arena,
+                    needs=needs,
+                    ties=ties,
+                    undo=undo,
+                    flags=flags,
+                    parts=parts,
                 )
         restoring.remember(track, manifest, model_slots(model) if ties else slots)
         self._alarm(behind)

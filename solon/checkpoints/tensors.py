@@ -87,14 +87,25 @@ def model_slots(model: torch.nn.Module) -> list[Slot]:
         UnsupportedTensor
     """
     found: dict[Any, Slot] = {}
-    named: list[tuple[str, str, torch.Tensor]] = [
-        ("param", n, p) for n, p in model.named_parameters(remove_duplicate=False) if p is not None
-    ]
-    named += [("buffer", n, b) for n, b in model.named_buffers(remove_duplicate=False) if b is not None]
-    for kind, name, tensor in named:
-        refuse_unsupported(name, tensor)
-        add_alias(found, kind, name, tensor)
+    for path, module in modules(model):
+        for kind, registry in (("param", module._parameters), ("buffer", module._buffers)):
+            for leaf, tensor in registry.items():
+                if tensor is not None:
+                    name = f"{path}.{leaf}" if path else leaf
+                    refuse_unsupported(name, tensor)
+                    add_alias(found, kind, name, tensor)
     return list(found.values())
+
+
+def modules(model: torch.nn.Module, path: str = "") -> list[tuple[str, torch.nn.Module]]:
+    """(dotted path, module), as `named_modules(remove_duplicate=False)` without its slow nested generators."""
+    found, waiting = [], [(path, model)]
+    while waiting:
+        path, module = waiting.pop()
+        found.append((path, module))
+        children = [(f"{path}.{name}" if path else name, child) for name, child in module._modules.items() if child is not None]
+        waiting += reversed(children)
+    return found
 
 
 def add_alias(found: dict[Any, Slot], kind: str, name: str, tensor: torch.Tensor) -> None:
@@ -157,6 +168,22 @@ def read_chunks(tensor: torch.Tensor, size: int = CHUNK) -> Iterator[tuple[int, 
     for index, start in enumerate(range(0, flat.numel(), size)):
         piece = flat[start : start + size]
         yield index, (piece if piece.device.type == "cpu" else piece.cpu()).numpy()
+
+
+class Arena:
+    """Memory that one store keeps for its copies: fresh pages would cost as much as reading them from a warm file.
+
+    It grows to what was needed, at most 48 MiB.
+    """
+
+    def __init__(self) -> None:
+        self._memory: Bytes = np.empty(0, np.uint8)
+
+    def take(self, size: int) -> Bytes:
+        """`size` bytes, the same ones at each call."""
+        if len(self._memory) < size:
+            self._memory = np.empty(size, np.uint8)
+        return self._memory[:size]
 
 
 class Writer:

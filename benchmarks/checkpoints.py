@@ -1,0 +1,334 @@
+"""The store against torch.save, safetensors and torch.distributed.checkpoint, in one run, as ratios to the machine's own floors.
+
+    python benchmarks/checkpoints.py [--small] [--repeats 5] [--folder DIR] [--json]
+
+The model has Qwen2.5-0.5B's shapes in bf16 with the tied embedding (988,065,536 bytes); `--small` keeps 2 of its 24 layers and a
+fourteenth of its vocabulary. Every number is the median of the repeats; compared things are measured in turn, round by round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from torch import nn
+
+from solon.checkpoints import Store, model_health
+
+MIB = 2**20
+
+
+def qwen(layers: int = 24, vocabulary: int = 151936) -> nn.Module:
+    """Qwen2.5-0.5B's tensors (hidden 896, 14 heads, 2 key-value heads, feed-forward 4864), random, bf16, tied."""
+    hidden, key_value, forward = 896, 128, 4864
+    torch.manual_seed(0)
+
+    def linear(n_in: int, n_out: int, bias: bool) -> nn.Linear:
+        return nn.Linear(n_in, n_out, bias=bias, dtype=torch.bfloat16)
+
+    def layer() -> nn.Module:
+        attention = nn.ModuleDict(
+            {
+                "q_proj": linear(hidden, hidden, True),
+                "k_proj": linear(hidden, key_value, True),
+                "v_proj": linear(hidden, key_value, True),
+                "o_proj": linear(hidden, hidden, False),
+            }
+        )
+        mlp = nn.ModuleDict({"gate_proj": linear(hidden, forward, False), "up_proj": linear(hidden, forward, False)})
+        mlp["down_proj"] = linear(forward, hidden, False)
+        norms = {name: nn.RMSNorm(hidden, dtype=torch.bfloat16) for name in ("input_layernorm", "post_attention_layernorm")}
+        return nn.ModuleDict({"self_attn": attention, "mlp": mlp, **norms})
+
+    model = nn.ModuleDict(
+        {
+            "embed_tokens": nn.Embedding(vocabulary, hidden, dtype=torch.bfloat16),
+            "layers": nn.ModuleList([layer() for _ in range(layers)]),
+            "norm": nn.RMSNorm(hidden, dtype=torch.bfloat16),
+        }
+    )
+    whole = nn.ModuleDict({"model": model, "lm_head": linear(hidden, vocabulary, False)})
+    whole["lm_head"].weight = model["embed_tokens"].weight
+    return whole.requires_grad_(False)
+
+
+class Bench:
+    """Runs each measurement once per round and keeps the times, in seconds."""
+
+    def __init__(self, model: nn.Module, folder: Path) -> None:
+        self.model, self.folder = model, folder
+        self.times: dict[str, list[float]] = {}
+        self.tensors = list(model.parameters())
+        self.bytes = sum(p.numel() * p.element_size() for p in self.tensors)
+        self.layer = f"model.layers.{len(model['model']['layers']) // 2}."  # type: ignore[index, arg-type]
+        self.edited = [n for n, _ in model.named_parameters() if n.startswith(self.layer)]
+        self.layer_bytes = sum(p.numel() * 2 for n, p in model.named_parameters() if n in self.edited)
+        self.sign = 1.0625
+
+    def time(self, name: str, action: Callable[[], Any]) -> Any:
+        os.sync()
+        start = time.perf_counter()
+        result = action()
+        self.times.setdefault(name, []).append(time.perf_counter() - start)
+        return result
+
+    def edit(self) -> None:
+        """Change every element of one layer, by a factor that undoes itself approximately but never exactly."""
+        self.sign = 1 / self.sign
+        with torch.no_grad():
+            for name, tensor in self.model.named_parameters():
+                if name in self.edited:
+                    tensor.mul_(-self.sign)
+
+    def path(self, name: str) -> Path:
+        """A fresh path; what was there is removed."""
+        path = self.folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
+        return path
+
+
+def floors(bench: Bench) -> None:
+    """Memory read (numpy bitwise or), and writes with fsync, buffered, of the whole model and of one layer."""
+    arrays = [p.view(torch.uint8).reshape(-1).numpy() for p in bench.tensors]
+
+    def read() -> None:
+        for array in arrays:
+            whole = array[: len(array) // 8 * 8].view(np.uint64)
+            for start in range(0, len(whole), MIB // 8):
+                np.bitwise_or.reduce(whole[start : start + MIB // 8])
+
+    bench.time("floor: memory read", read)
+    block = np.random.default_rng(0).integers(0, 256, 16 * MIB, dtype=np.uint8)
+    for name, total in (("floor: write whole", bench.bytes), ("floor: write layer", bench.layer_bytes)):
+        bench.time(name, lambda total=total: write_file(bench.path("raw"), block, total))
+
+
+def write_file(path: Path, block: np.ndarray[Any, Any], total: int) -> None:
+    """Write `total` bytes, fsync the file and its folder."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
+    while total > 0:
+        total -= os.write(fd, block.data[: min(total, len(block))])
+    os.fsync(fd)
+    os.close(fd)
+    sync_path(path.parent)
+
+
+def sync_path(path: Path) -> None:
+    """fsync a file or a folder."""
+    fd = os.open(path, os.O_RDONLY)
+    os.fsync(fd)
+    os.close(fd)
+
+
+def saves(bench: Bench) -> None:
+    """First, unchanged and one-layer saves of the store, beside the whole saves of the others."""
+    from safetensors.torch import save_model
+
+    def torch_save() -> None:
+        torch.save(bench.model.state_dict(), bench.path("t.pt"))
+        sync_path(bench.folder / "t.pt")
+        sync_path(bench.folder)
+
+    def safetensors_save() -> None:
+        save_model(bench.model, str(bench.path("s.safetensors")))
+        sync_path(bench.folder / "s.safetensors")
+        sync_path(bench.folder)
+
+    bench.time("torch.save + fsync", torch_save)
+    bench.time("safetensors + fsync", safetensors_save)
+    bench.path("dcp")
+    bench.time("distributed.checkpoint", lambda: dcp_save(bench))
+    store = Store(bench.path("store"))
+    bench.time("store: first save", lambda: store.save(bench.model))
+    bench.time("store: unchanged save", lambda: store.save(bench.model))
+    bench.edit()
+    bench.time("store: one layer, found by scan", lambda: store.save(bench.model))
+    bench.edit()
+    store.declare(bench.model, bench.edited)
+    bench.time("store: one layer, declared", lambda: store.save(bench.model, trust_journal=True))
+    bench.edit()
+    store.declare(bench.model, bench.edited)
+    pending = bench.time(
+        "store: stall of a background save, one layer declared", lambda: store.save_async(bench.model, trust_journal=True)
+    )
+    pending.result()
+
+
+def dcp_save(bench: Bench) -> None:
+    import torch.distributed.checkpoint as dcp
+
+    dcp.save(bench.model.state_dict(), storage_writer=dcp.FileSystemWriter(bench.folder / "dcp"), no_dist=True)
+
+
+def restores(bench: Bench) -> None:
+    """Whole and changed-only restores into the live model, after the saves of this round; files are warm."""
+    import torch.distributed.checkpoint as dcp
+    from safetensors.torch import load_file
+
+    store = Store(bench.folder / "store")
+    target = store.log()[0].id
+    state = bench.model.state_dict()
+    bench.time(
+        "torch.load + load_state_dict", lambda: bench.model.load_state_dict(torch.load(bench.folder / "t.pt", weights_only=True))
+    )
+    bench.time(
+        "safetensors load_file + load_state_dict",
+        lambda: bench.model.load_state_dict(load_file(bench.folder / "s.safetensors"), strict=False),
+    )
+    bench.time(
+        "distributed.checkpoint load",
+        lambda: dcp.load(state, storage_reader=dcp.FileSystemReader(bench.folder / "dcp"), no_dist=True),
+    )
+    peak = extra_memory(lambda: bench.time("store: whole restore, verified", lambda: store.restore(target, bench.model)))
+    bench.times.setdefault("MB: extra peak of the whole restore", []).append(peak)
+    bench.edit()
+    bench.time("store: changed only, found by scan", lambda: store.restore(target, bench.model, changed_only=True))
+    bench.edit()
+    store.declare(bench.model, bench.edited)
+    bench.time("store: changed only, declared", lambda: store.restore(target, bench.model, changed_only=True, trust_journal=True))
+    if store.changed(bench.model, target):
+        raise SystemExit("the declared restore did not restore everything")
+
+
+def extra_memory(action: Callable[[], Any]) -> float:
+    """MB of anonymous memory above the start, sampled each millisecond."""
+    process, peak, stop = psutil.Process(), [0], threading.Event()
+
+    def private() -> int:
+        found = process.memory_info()
+        return int(found.rss - found.shared)
+
+    start = private()
+
+    def watch() -> None:
+        while not stop.wait(0.001):
+            peak[0] = max(peak[0], private() - start)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    action()
+    stop.set()
+    thread.join()
+    return peak[0] / 1e6
+
+
+def health(bench: Bench) -> None:
+    """The one-pass check beside the three obvious reductions."""
+
+    def naive() -> None:
+        for tensor in bench.tensors:
+            torch.isnan(tensor).any().item()
+            torch.isinf(tensor).any().item()
+            tensor.abs().max().item()
+
+    bench.time("health: whole model", lambda: model_health(bench.model))
+    bench.time("health: isnan, isinf, abs().max()", naive)
+
+
+def many(bench: Bench, count: int = 20) -> float:
+    """Disk bytes of `count` checkpoints, each with the same layer changed, over the model's bytes."""
+    store = Store(bench.path("many"))
+    for _ in range(count):
+        bench.edit()
+        store.declare(bench.model, bench.edited)
+        store.save(bench.model, trust_journal=True)
+    return float(store.disk_usage()["physical"] / bench.bytes)
+
+
+def gates(t: dict[str, float], ratio: float, peak: float) -> list[dict[str, Any]]:
+    """Each promised ratio: what was measured, and the bound."""
+    rows = [
+        ("unchanged save / memory read", t["store: unchanged save"] / t["floor: memory read"], 2.5, "at most"),
+        (
+            "declared one-layer save / (3 x its write floor + 5 ms)",
+            t["store: one layer, declared"] / (3 * t["floor: write layer"] + 0.005),
+            1,
+            "at most",
+        ),
+        (
+            "torch.save + fsync / declared one-layer save",
+            t["torch.save + fsync"] / t["store: one layer, declared"],
+            10,
+            "at least",
+        ),
+        ("first save / safetensors + fsync", t["store: first save"] / t["safetensors + fsync"], 1.5, "at most"),
+        (
+            "torch.load / declared changed-only restore",
+            t["torch.load + load_state_dict"] / t["store: changed only, declared"],
+            20,
+            "at least",
+        ),
+        ("health / memory read", t["health: whole model"] / t["floor: memory read"], 2.5, "at most"),
+        ("obvious health / health", t["health: isnan, isinf, abs().max()"] / t["health: whole model"], 10, "at least"),
+        ("extra memory of a whole restore, MB", peak, 64, "at most"),
+        ("20 one-layer checkpoints, model sizes", ratio, 2, "at most"),
+    ]
+    return [
+        {
+            "gate": name,
+            "value": round(value, 3),
+            "bound": bound,
+            "sense": sense,
+            "ok": value <= bound if sense == "at most" else value >= bound,
+        }
+        for name, value, bound, sense in rows
+    ]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--folder", type=Path, default=None, help="where to write; its disk is what is measured")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory(dir=options.folder, prefix="bench-checkpoints-") as folder:
+        bench = Bench(qwen(2, 151936 // 14) if options.small else qwen(), Path(folder))
+        for _ in range(options.repeats):
+            for step in (floors, saves, restores, health):
+                step(bench)
+        ratio = many(bench)
+    medians = {name: statistics.median(times) for name, times in bench.times.items()}
+    peak = medians.pop("MB: extra peak of the whole restore")
+    report = {
+        "bytes": bench.bytes, "layer_bytes": bench.layer_bytes, "repeats": options.repeats, "torch": torch.__version__,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores", "seconds": medians, "gates": gates(medians, ratio, peak),
+    }  # fmt: skip
+    print(json.dumps(report) if options.json else text(report, bench.times))
+    return int(not options.small and not all(gate["ok"] for gate in report["gates"]))
+
+
+def text(report: dict[str, Any], times: dict[str, list[float]]) -> str:
+    lines = [
+        f"{report['bytes']:,} bytes, one layer {report['layer_bytes']:,}; medians of {report['repeats']}; {report['machine']}"
+    ]
+    lines += [
+        f"{1000 * s:10.1f} ms  ({1000 * min(times[n]):.1f}-{1000 * max(times[n]):.1f})  {n}" for n, s in report["seconds"].items()
+    ]
+    lines += [
+        f"{'ok  ' if g['ok'] else 'MISS'} {g['value']:10.3f} {g['sense']} {g['bound']}  {g['gate']}" for g in report["gates"]
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
