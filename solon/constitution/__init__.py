@@ -9,8 +9,12 @@ template("principles")       a commented constitution to start from
 """
 
 from solon.constitution.canonical import number_text
+from solon.constitution.diff import Change, diff, render_diff
 from solon.constitution.keys import KEYS
+from solon.constitution.lint import consequences
 from solon.constitution.parse import library_names, load, parse_text
+from solon.constitution.render import render
+from solon.constitution.report import check_report, template, template_kinds
 from solon.constitution.types import (
     Constitution,
     Directive,
@@ -28,6 +32,7 @@ from solon.constitution.types import (
 
 __all__ = [
     "KEYS",
+    "Change",
     "Constitution",
     "Directive",
     "Domain",
@@ -40,8 +45,15 @@ __all__ = [
     "Severity",
     "Signature",
     "Voter",
+    "check_report",
+    "consequences",
+    "diff",
     "library_names",
     "load",
     "number_text",
     "parse_text",
+    "render",
+    "render_diff",
+    "template",
+    "template_kinds",
 ]

@@ -18,7 +18,7 @@ from solon.errors import nearest
 
 ID = re.compile(r"[a-z0-9][a-z0-9._-]*\Z")
 LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*\Z")  # BCP 47, without its rarer forms
-GATE = re.compile(r"(<=|>=|<|>)\s*(\S+)\Z")
+GATE = re.compile(r"(<=|>=)\s*(\S+)\Z")
 SUFFIX = {"percent": "%", "fraction": "%", "ratio": "x", "seconds": "s"}
 SEVERITIES = ("info", "low", "medium", "high", "critical")
 RATES = (  # metrics that are a share of samples
@@ -156,7 +156,7 @@ class Draft:
         if metric in RATES and not 0 <= bound <= 1:
             reader.refuse(node, metric, "a share from 0 to 1", number_text(bound), "write 0.1 for 10 %")
         gate = Gate(metric=metric, comparison=cast(Any, comparison), bound=bound, **self._gate_options(fields))
-        if any(g.metric == metric and g.comparison[0] == comparison[0] for g in self.gates):
+        if any(g.metric == metric and g.comparison == comparison for g in self.gates):
             reader.refuse(at, metric, "one gate of a metric in each direction", "a second one", "delete one of the two")
         self.gates.append(gate)
 

@@ -135,7 +135,7 @@ def _words(c: Constitution) -> list[str]:
 
 
 def _gates(c: Constitution) -> list[str]:
-    upper = {g.metric for g in c.gates if g.comparison[0] == "<"}
+    upper = {g.metric for g in c.gates if g.comparison == "<="}
     if "unsafe_compliance" in upper and "over_refusal" not in upper:
         return ["gate on unsafe_compliance without one on over_refusal: a model that refuses everything passes"]
     return []

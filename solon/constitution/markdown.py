@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -59,13 +59,21 @@ class Section:
 
 
 def join(blocks: list[Block]) -> str:
-    parts: list[str] = []
-    for index, block in enumerate(blocks):
-        if index:
-            same_list = block.kind == blocks[index - 1].kind and block.kind in ("bullet", "numbered")
-            parts.append("\n" if same_list else "\n\n")
-        parts.append(block.written)
-    return "".join(parts)
+    """Blocks as Markdown that reads back as the same blocks; neighbouring numbered items count on from the first."""
+    text, before = "", None
+    for block in blocks:
+        same_list = before is not None and block.kind == before.kind and block.kind in ("bullet", "numbered")
+        if same_list and before is not None and block.kind == "numbered":
+            block = replace(block, info=str(int(before.info) + 1))
+        text += ("\n" if same_list else "\n\n" if before else "") + block.written
+        before = block
+    return text
+
+
+def normalised(text: str) -> str | None:
+    """A text as a section of Markdown would hold it, or None when it holds a heading of level 1 to 3."""
+    found = sections(Reader("text"), normal_text(text))
+    return found[0].text if len(found) == 1 else None
 
 
 def one_line(text: str) -> str:

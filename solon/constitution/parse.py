@@ -20,7 +20,7 @@ from solon.constitution.draft import ID, LANGUAGE, Draft
 from solon.constitution.foreign import META, is_own, read_blocks
 from solon.constitution.lint import lint, refuse_disorder
 from solon.constitution.markdown import one_line, sections
-from solon.constitution.principles import Words, from_lines, from_sections, from_yaml, slug
+from solon.constitution.principles import Words, from_lines, from_sections, from_yaml, prose, slug
 from solon.constitution.tree import Reader
 from solon.constitution.types import Constitution, Precedence, Principle
 from solon.errors import ConstitutionError, nearest
@@ -210,7 +210,7 @@ def _meta(document: Document) -> dict[str, Any]:
         elif name == "precedence":
             given[name] = reader.word(node, name, ("ordered", "weighed"))
         elif name in ("title", "preamble"):
-            given[name] = one_line(reader.text(node, name)) if name == "title" else reader.text(node, name)
+            given[name] = one_line(reader.text(node, name)) if name == "title" else prose(reader, node, name)
     _same_title(document, given.get("title", ""))
     return given
 

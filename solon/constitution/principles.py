@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from solon.constitution.draft import ID
-from solon.constitution.markdown import Block, Section, join, one_line
+from solon.constitution.markdown import Block, Section, join, normalised, one_line
 from solon.constitution.synthesis import completed
 from solon.constitution.tree import Reader
 from solon.constitution.types import Directive, ExampleConversation, HardRule, Principle, PrincipleKind
@@ -21,7 +21,8 @@ MAX_LINES = 50
 LAW = re.compile(r"law\s+(\d{1,3})\b", re.IGNORECASE)
 LAW_LINE = re.compile(r"\**law\s+\d{1,3}\s*(?:\([^)]*\)\s*)?\**\s*[:.)–—-]", re.IGNORECASE)
 DIRECTIVE = re.compile(r"\**([A-Z]{1,4}\d{1,3})\**\s*[.:)]\**\s+(\S.*)")
-SPEAKER = re.compile(r"\**\s*(user|human|assistant|critique|revision)\s*\**\s*:\s*\**\s*(.*)", re.IGNORECASE | re.DOTALL)
+SPEAKER = re.compile(r"\**\s*(user|human|assistant|critique|revision)\s*\**\s*:\**\s*(.*)", re.IGNORECASE | re.DOTALL)
+SPEAKERS = ("user", "assistant", "critique", "revision")
 MARKER = re.compile(r"\s*(?:[-*+]|\d{1,3}[.)])\s+")
 # One idea under several names, as the published variants call it. The first is the id.
 KNOWN_ALIASES: tuple[tuple[str, ...], ...] = (
@@ -103,7 +104,7 @@ def from_sections(reader: Reader, found: Sequence[Section]) -> Words:
             preamble += [join(blocks)] if blocks else []
         elif section.level == 3:
             reader.refuse(section.at, section.title, "a ## principle above it", "none", "a ### part belongs to a ## principle")
-        elif META.fullmatch(section.title) or section.title.lower() in PREAMBLE:
+        elif not section.name and (META.fullmatch(section.title) or section.title.lower() in PREAMBLE):
             _only_text(reader, section, parts)
             if META.fullmatch(section.title):
                 words.meta_principles += tuple(b.text if b.kind == "bullet" else b.written for b in section.blocks)
@@ -206,35 +207,49 @@ def _directives(blocks: list[Block]) -> tuple[list[Block], list[Directive]]:
     return rest, directives
 
 
+@dataclass
+class Turn:
+    """One turn of an example conversation while it is read."""
+
+    speaker: str
+    at: int
+    blocks: list[Block]
+
+
 def _examples(reader: Reader, part: Section) -> tuple[ExampleConversation, ...]:
     """User / Assistant / Critique / Revision, in this order, once or several times."""
-    turns: list[tuple[str, list[str], int]] = []
+    turns: list[Turn] = []
     for block in part.blocks:
-        for offset, line in enumerate(block.lines if block.kind != "fence" and block.lines else (block.text,)):
+        if block.kind == "fence" or not SPEAKER.match(block.text):
+            if not turns:
+                reader.refuse(block.at, part.title, "a line User: …", repr(block.text[:40]), "begin with **User**: …")
+            turns[-1].blocks.append(block)
+            continue
+        for offset, line in enumerate(block.lines or (block.text,)):
             if found := SPEAKER.match(line.strip()):
-                turns.append((found[1].lower().replace("human", "user"), [found[2]], block.at + offset))
-            elif not turns:
-                reader.refuse(block.at, part.title, "a line User: …", repr(line[:40]), "begin with **User**: …")
+                speaker = found[1].lower().replace("human", "user")
+                turns.append(Turn(speaker, block.at + offset, [Block("paragraph", one_line(found[2]), block.at)]))
             else:
-                turns[-1][1].append(("" if offset else "\n\n") + line)
-    wanted = ("user", "assistant", "critique", "revision")
-    for index, (speaker, _, at) in enumerate(turns):
-        if speaker != wanted[index % 4]:
-            expected, mend = f"{wanted[index % 4].title()}: …", "order: User, Assistant, Critique, Revision"
-            reader.refuse(at, part.title, expected, f"{speaker.title()}: …", mend)
-    if not turns or len(turns) % 4:
-        missing, at = f"{wanted[len(turns) % 4].title()}: …", turns[-1][2] if turns else part.at
-        reader.refuse(at, part.title, f"a line {missing}", "the end of the section", f"add {missing}")
-    texts = [_spoken(lines) for _, lines, _ in turns]
-    for (speaker, _, at), text in zip(turns, texts, strict=True):
+                said = turns[-1].blocks[-1]
+                turns[-1].blocks[-1] = replace(said, text=one_line(f"{said.text} {line}"))
+    texts = [join([b for b in turn.blocks if b.text]) for turn in turns]
+    _check_turns(reader, part, turns, texts)
+    fours = [texts[i : i + 4] for i in range(0, len(texts), 4)]
+    return tuple(ExampleConversation(**dict(zip(SPEAKERS, four, strict=True))) for four in fours)
+
+
+def _check_turns(reader: Reader, part: Section, turns: list[Turn], texts: list[str]) -> None:
+    for index, (turn, text) in enumerate(zip(turns, texts, strict=True)):
+        wanted = SPEAKERS[index % 4]
+        if turn.speaker != wanted:
+            mend = "order: User, Assistant, Critique, Revision"
+            reader.refuse(turn.at, part.title, f"{wanted.title()}: …", f"{turn.speaker.title()}: …", mend)
         if not text:
-            reader.refuse(at, part.title, f"text after {speaker.title()}:", "nothing")
-    return tuple(ExampleConversation(**dict(zip(wanted, texts[i : i + 4], strict=True))) for i in range(0, len(texts), 4))
-
-
-def _spoken(lines: list[str]) -> str:
-    """The paragraphs of one turn, each on one line."""
-    return "\n\n".join(filter(None, (one_line(p) for p in " ".join(lines).split("\n\n"))))
+            reader.refuse(turn.at, part.title, f"text after {turn.speaker.title()}:", "nothing")
+    if not turns or len(turns) % 4:
+        missing = f"{SPEAKERS[len(turns) % 4].title()}: …"
+        at = turns[-1].at if turns else part.at
+        reader.refuse(at, part.title, f"a line {missing}", "the end of the section", f"add {missing}")
 
 
 def _hard_rules(reader: Reader, part: Section) -> tuple[HardRule, ...]:
@@ -346,8 +361,7 @@ def from_lines(reader: Reader, text: str) -> Words:
         if any(p.title == title and p.text == rest for p in words.principles):
             reader.refuse(at, title, "each line once", "it again", "delete one of the two")
         name = _free(principle.id, {p.id for p in words.principles})
-        kind = "law" if principle.kind == "law" else "line"
-        words.principles.append(completed(principle.model_copy(update={"id": name, "kind": kind})))
+        words.principles.append(completed(principle.model_copy(update={"id": name})))
     words.warnings.append(f"no headings: each of the {len(lines)} lines is read as one principle")
     return words
 
@@ -377,8 +391,16 @@ def from_yaml(reader: Reader, node: Node, key: str) -> list[Principle]:
     return [completed(p) for p in made]
 
 
+def prose(reader: Reader, node: Node, key: str) -> str:
+    """A YAML text in the form that a Markdown section would give it, so that both have one hash."""
+    text = normalised(reader.text(node, key))
+    if text is None:
+        reader.refuse(node, key, "text without headings", "a line that begins with #", "use a Markdown file, or drop the #")
+    return text
+
+
 def _from_pair(reader: Reader, title: str, value: Node, rank: int) -> Principle:
-    text = one_line(reader.text(value, title))
+    text = prose(reader, value, title)
     if LAW.fullmatch(title):
         head, _, rest = text.partition(". ")
         return _make(reader, reader.line(value), f"{title}: {head.rstrip('.')}", "", rank, {"text": rest or text})
@@ -408,9 +430,9 @@ def _from_item(reader: Reader, item: Node, key: str, rank: int) -> Principle:
     given: dict[str, Any] = {}
     for name, node in fields.items():
         if name in ("text", "description"):
-            given["text"] = reader.text(node, name)
+            given["text"] = prose(reader, node, name)
         elif name in ("critique_template", "revision_guideline"):
-            given[name] = reader.text(node, name)
+            given[name] = prose(reader, node, name)
         elif name == "hard_rules":
             given[name] = read_rules(reader, node)
     own = reader.text(fields["id"], "id") if "id" in fields and not LAW.match(title) else ""

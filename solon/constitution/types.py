@@ -17,10 +17,10 @@ from solon.constitution.keys import KEYS, Unit
 
 Severity = Literal["info", "low", "medium", "high", "critical"]
 Precedence = Literal["ordered", "weighed"]
-PrincipleKind = Literal["law", "principle", "line"]
+PrincipleKind = Literal["law", "principle"]
 RuleOutcome = Literal["refuse", "redirect", "ask_clarification"]
 GateMode = Literal["stop", "warn", "rollback"]
-Comparison = Literal["<=", "<", ">=", ">"]
+Comparison = Literal["<=", ">="]
 Exact = Decimal | Fraction
 _as_text = PlainSerializer(number_text, return_type=str, when_used="json")
 Number = Annotated[Exact, _as_text]
