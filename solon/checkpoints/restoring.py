@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from solon.checkpoints import parts as typed
-from solon.checkpoints.changes import Track, differing_chunks, fingerprint, same_form
+from solon.checkpoints.changes import Track, differing_chunks, fingerprint, same_form, undeclared
 from solon.checkpoints.errors import TiesChanged, TornRestore, WrongModel
 from solon.checkpoints.manifest import Entry, Manifest
 from solon.checkpoints.packs import ChunkReader
@@ -249,30 +249,44 @@ def deferred_signals() -> Iterator[None]:
             signal.raise_signal(number)
 
 
-def run(
-    manifest: Manifest, model: torch.nn.Module, slots: list[Slot], track: Track, reader: ChunkReader, arena: Arena,
-    *, needs: list[Need], ties: list[list[str]], undo: bool, flags: bool, parts: dict[str, Any],
-) -> InPlace:  # fmt: skip
+@dataclass
+class Wanted:
+    """What one restore is asked to do."""
+
+    needs: list[Need]
+    ties: list[list[str]]
+    undo: bool
+    flags: bool
+    parts: dict[str, Any]
+
+
+def moved_undeclared(needs: list[Need], track: Track) -> list[str]:
+    """Live tensors that moved without a declaration, rather than only the target being another checkpoint."""
+    last = [(need.slot, track.entries.get(need.slot.name)) for need in needs]
+    return undeclared([slot.name for slot, entry in last if entry and differing_chunks(slot, entry, track)], track)
+
+
+def run(manifest: Manifest, model: torch.nn.Module, track: Track, reader: ChunkReader, arena: Arena, wanted: Wanted) -> InPlace:
     """Verify, then write. The model is unchanged unless this returns, or raises TornRestore.
 
     Raises:
         CorruptStore and below: found before writing. TornRestore: found after.
     """
-    work = InPlace(reader, arena, track, needs, undo)
+    work = InPlace(reader, arena, track, wanted.needs, wanted.undo)
     work.verify()
-    fetch_all = _part_fetcher(manifest, reader, parts)
-    old_parts = {name: copy.deepcopy(typed.snapshot(name, part)) for name, part in parts.items()} if undo else {}
+    parts = wanted.parts
+    fetch = _part_fetcher(manifest, reader, parts)
+    old_parts = {name: copy.deepcopy(typed.snapshot(name, part)) for name, part in parts.items()} if wanted.undo else {}
     with deferred_signals():
         try:
             work.write()
-            set_flags(model, manifest.flags if flags else {})
+            set_flags(model, manifest.flags if wanted.flags else {})
             for name, part in parts.items():
-                typed.apply(name, part, manifest.parts[name], fetch_all)
-            if ties:
-                make_ties(model, ties)
+                typed.apply(name, part, manifest.parts[name], fetch)
+            make_ties(model, wanted.ties)
             check_model(manifest, model_slots(model))
         except BaseException as error:  # noqa: BLE001  (Ctrl-C too must leave a marked or undone model)
-            _fail(error, work, track, undo, parts, old_parts)
+            _fail(error, work, track, wanted.undo, parts, old_parts)
     return work
 
 

@@ -287,34 +287,13 @@ class Store:
             partial = changed_only and not ties and not track.torn
             with ChunkReader(self.index) as reader:
                 needs = restoring.needed(slots, manifest, track, partial, trust_journal)
-                behind = (
-                    changes.undeclared((n.slot.name for n in needs if self._moved(n, track)), track)
-                    if partial and not trust_journal
-                    else []
-                )
-                work = restoring.run(
-                    manifest,
-                    model,
-                    slots,
-                    track,
-                    reader,
-                    self._arena,
-                    needs=needs,
-                    ties=ties,
-                    undo=undo,
-                    flags=flags,
-                    parts=parts,
-                )
+                behind = restoring.moved_undeclared(needs, track) if partial and not trust_journal else []
+                wanted = restoring.Wanted(needs, ties, undo, flags, parts)
+                work = restoring.run(manifest, model, track, reader, self._arena, wanted)
         restoring.remember(track, manifest, model_slots(model) if ties else slots)
         self._alarm(behind)
         ignored = tuple(sorted(set(manifest.parts) - set(parts)))
         return Restored(manifest.id, tuple(work.written), work.total, tuple(behind), ignored)
-
-    @staticmethod
-    def _moved(need: restoring.Need, track: Track) -> bool:
-        """Whether the live tensor itself moved, rather than only the target being another checkpoint."""
-        entry = track.entries.get(need.slot.name)
-        return entry is not None and bool(changes.differing_chunks(need.slot, entry, track))
 
     def declare(self, model: torch.nn.Module, names: Iterable[str]) -> None:
         """Journal that `names` are about to change (their ties and views with them). From the first call on, other changes alarm.
