@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import itertools
 import platform
 import random
 import resource
@@ -142,13 +143,12 @@ def theirs(args: argparse.Namespace, rows: list[Any], out: Path, **changes: Any)
         def on_step_end(self, *a: Any, **k: Any) -> None:
             stamps.append(clock(args.device))
 
-    data = Dataset.from_list(
-        [{k: [m.model_dump() for m in getattr(r, k)] for k in ("prompt", "chosen", "rejected")} for r in rows]
-    )
+    columns = ("prompt", "chosen", "rejected")
+    data = Dataset.from_list([{k: [m.model_dump() for m in getattr(r, k)] for k in columns} for r in rows])
     config = DPOConfig(
-        output_dir=str(out), per_device_train_batch_size=args.batch, num_train_epochs=1, learning_rate=5e-5, beta=0.1, report_to=[],
-        save_strategy="no", logging_steps=1, max_length=CONTEXT, use_cpu=args.device == "cpu", bf16=args.device == "cuda",
-        disable_tqdm=True, **changes,
+        output_dir=str(out), per_device_train_batch_size=args.batch, num_train_epochs=1, learning_rate=5e-5, beta=0.1,
+        report_to=[], save_strategy="no", logging_steps=1, max_length=CONTEXT, use_cpu=args.device == "cpu",
+        bf16=args.device == "cuda", disable_tqdm=True, **changes,
     )  # fmt: skip
     lora = LoraConfig(r=16, lora_alpha=32, lora_dropout=0.05, target_modules="all-linear", task_type="CAUSAL_LM")
     started = time.perf_counter()
@@ -205,7 +205,7 @@ def measure(name: str, run: Callable[[], dict[str, Any]], useful: float) -> dict
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
     stamps = found["stamps"]
-    gaps = [b - a for a, b in zip(stamps, stamps[1:], strict=False)][WARM_UP - 1 :]
+    gaps = [b - a for a, b in itertools.pairwise(stamps)][WARM_UP - 1 :]
     # rows differ from step to step and between orders, so the mean over all timed steps is what compares
     seconds = statistics.fmean(gaps)
     print(f"{name}: {useful / seconds:,.0f} useful tokens/s", file=sys.stderr)
@@ -217,15 +217,14 @@ def table(args: argparse.Namespace, results: list[dict[str, Any]], useful: float
     import transformers
     import trl
 
-    device = (
-        torch.cuda.get_device_name() if args.device == "cuda" else f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
-    )
+    gpu = args.device == "cuda"
+    device = torch.cuda.get_device_name() if gpu else f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+    versions = ", ".join(f"{m.__name__} {m.__version__}" for m in (torch, transformers, peft, trl))
     lines = [
         f"## LoRA DPO step, {args.random} (random weights), {args.batch} pairs a step",
         "",
-        f"{device}; torch {torch.__version__}, transformers {transformers.__version__}, peft {peft.__version__}, trl {trl.__version__};"
-        f" {'bf16' if args.device == 'cuda' else 'fp32'}; r 16 on all linear layers; {args.steps} steps, the first {WARM_UP} not timed;"
-        f" {useful:,.0f} useful tokens a step; {'short' if args.short else 'HH-RLHF-like'} lengths; seed {args.seed}.",
+        f"{device}; {versions}; {'bf16' if gpu else 'fp32'}; r 16 on all linear layers; {args.steps} steps, the first {WARM_UP}"
+        f" not timed; {useful:,.0f} useful tokens a step; {'short' if args.short else 'HH-RLHF-like'} lengths; seed {args.seed}.",
         "",
         "| way | useful tokens/s | against trl as shipped | s/step | stored reference, once, s | peak GiB |",
         "|---|---|---|---|---|---|",

@@ -12,7 +12,7 @@ from solon.data.records import Pair
 from solon.training.callbacks import ProgressFn
 from solon.training.config import DpoSettings
 from solon.training.encode import data_hash
-from solon.training.loading import load_for_training
+from solon.training.loading import load_for_training, start_from, start_name
 from solon.training.loop import fingerprint, prepare_folder, refuse_tracking, run_loop
 from solon.training.phases import DpoPhase
 from solon.training.plan import Plan, make_plan
@@ -37,8 +37,8 @@ def train_dpo(
 ) -> TrainResult:
     """Train on `pairs`; `retain` rows enter only as a likelihood term (`settings.retain_weight`).
 
-    The reference is the base with the adapter off, also when `adapter` (from SFT) is where training starts; loss, margin
-    and accuracy are therefore compared with their values at step 0 and not with ln 2, 0 and 1/2.
+    The reference is the base with the adapter off, also when `adapter` (from SFT; without LoRA a full model folder) is
+    where training starts; loss, margin and accuracy are therefore compared with their values at step 0 and not with ln 2, 0 and 1/2.
 
     Args and what is written: as `train_sft`. validation: held-out pairs (retain rows among them are left aside).
 
@@ -61,13 +61,14 @@ def train_dpo(
         settings, len(train.examples), phase="DPO", validation=len(held.examples), gate_every=gate.every if gate else None
     )
     name = fingerprint(
-        settings, phase="dpo", base=loaded.identity, start=_adapter_name(adapter), data=data_hash(train.examples),
+        settings, phase="dpo", base=loaded.identity, start=start_name(adapter), data=data_hash(train.examples),
         retain=data_hash(kept.examples), held=data_hash(held.examples),
     )  # fmt: skip
     save = prepare_folder(out, name, resume)
     everything, note = reference_logprobs(
         loaded, [*train.examples, *held.examples], settings.pack_tokens, layout, out / "reference"
     )
+    start_from(loaded, adapter)
     reference, held_reference = everything[: len(train.examples)], everything[len(train.examples) :]
     phase = DpoPhase(loaded, settings, layout, train.examples, reference, kept.examples, held.examples, held_reference)
     _complete(plan, settings, loaded, phase, why, note, (len(train.too_long), len(kept.too_long), len(held.too_long)))
@@ -84,12 +85,6 @@ def train_dpo(
         judged=judge(change, upwards=True), tokens=phase.tokens(outcome.steps), dropped=len(train.too_long),
         resumed=save, gate=gate,
     )  # fmt: skip
-
-
-def _adapter_name(adapter: Path | None) -> str:
-    from solon.models.fingerprint import adapter_hash
-
-    return adapter_hash(adapter) if adapter else "none"
 
 
 def _fixed_set(phase: DpoPhase, most: int) -> tuple[list[Any], torch.Tensor, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from solon.errors import ConfigError, EnvironmentRefused, ModelError
-from solon.models.fingerprint import check_base, model_hash
+from solon.models.fingerprint import adapter_hash, check_base, model_hash, weights_hash
 from solon.models.locate import locate
 from solon.models.template import ensure_chat_template
 from solon.training.config import LoraSettings, PhaseSettings
@@ -124,7 +124,7 @@ def load_for_training(path: str | Path, settings: PhaseSettings, adapter: Path |
     parameters = sum(p.numel() for p in model.parameters())
     set_seed(settings.seed)  # adapters start from the seed
     if not settings.lora.enabled:
-        if adapter is not None:
+        if adapter is not None and not (adapter / "config.json").is_file():
             raise ConfigError("adapter: given, but lora.enabled is false", mend="merge the adapter first, or enable LoRA")
         model.requires_grad_(True)
         return Loaded(model, tokenizer, folder, identity, device, bf16, parameters, parameters, f"all {parameters:,} parameters")
@@ -136,6 +136,31 @@ def load_for_training(path: str | Path, settings: PhaseSettings, adapter: Path |
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     adapts = adapts or f"adapter {adapter} continued: {trainable:,} trainable parameters ({trainable / parameters:.2%})"
     return Loaded(model, tokenizer, folder, identity, device, bf16, trainable, parameters, adapts)
+
+
+def start_name(start: Path | None) -> str:
+    """Hash of the adapter (or full model) that training starts from; `none` for a fresh start."""
+    if start is None:
+        return "none"
+    return weights_hash(start) if (start / "config.json").is_file() else adapter_hash(start)
+
+
+def start_from(loaded: Loaded, start: Path | None) -> None:
+    """Without LoRA: put the weights of an earlier full training (same architecture) into the base that was loaded.
+
+    Until this is called the model is the base, which is when the reference is measured.
+    """
+    if start is None or hasattr(loaded.model, "peft_config"):
+        return
+    import torch
+
+    earlier, _ = read_base(start, torch.float32)
+    try:
+        loaded.model.load_state_dict(earlier.state_dict())
+    except RuntimeError as error:
+        raise ModelError(
+            f"{start}: expected weights of the same architecture as {loaded.folder}", mend="name its base"
+        ) from error
 
 
 def attach_adapters(model: Any, lora: LoraSettings) -> tuple[Any, str]:

@@ -11,7 +11,7 @@ from solon.data.records import Pair
 from solon.training.callbacks import ProgressFn
 from solon.training.config import SftSettings
 from solon.training.encode import data_hash
-from solon.training.loading import load_for_training
+from solon.training.loading import load_for_training, start_from, start_name
 from solon.training.loop import fingerprint, prepare_folder, refuse_tracking, run_loop
 from solon.training.phases import SftPhase
 from solon.training.plan import make_plan
@@ -58,7 +58,7 @@ def train_sft(
     Writes into `out`: adapter/ (or model/), checkpoints/, metrics.jsonl, tensorboard/, plan.json, result.json.
 
     Args:
-        model_path: `nano`, a folder or a hub id. adapter: continue this one. validation: held-out rows for early stopping.
+        model_path: `nano`, a folder or a hub id. adapter: continue this one (without LoRA: a full model folder). validation: held-out rows for early stopping.
         gate: a `GateCallback`. resume: continue the newest whole save in `out`. announce: called with the `Plan` first.
 
     Raises:
@@ -71,6 +71,7 @@ def train_sft(
     refuse_tracking(settings)
     mixed, notes = mix_retain(rows, settings.benign_share, settings.seed)
     loaded = load_for_training(model_path, settings, adapter)
+    start_from(loaded, adapter)
     train = encode_for(loaded, settings, mixed, pairs=False, name="sft rows")
     held = encode_for(loaded, settings, list(validation or []), pairs=False, name="validation rows")
     layout, why = pick_layout(loaded, settings, train.examples)
@@ -81,7 +82,10 @@ def train_sft(
     plan.learning_rate, plan.trainable, plan.parameters = settings.rate(loaded.parameters), loaded.trainable, loaded.parameters
     plan.adapts, plan.layout, plan.tokens = loaded.adapts, why, phase.tokens(plan.steps)
     plan.notes = notes + _length_note(len(train.too_long), len(held.too_long))
-    name = fingerprint(settings, phase="sft", base=loaded.identity, data=data_hash(train.examples), held=data_hash(held.examples))
+    name = fingerprint(
+        settings, phase="sft", base=loaded.identity, start=start_name(adapter), data=data_hash(train.examples),
+        held=data_hash(held.examples),
+    )  # fmt: skip
     save = prepare_folder(out, name, resume)
     (out / "plan.json").write_text(plan.model_dump_json(indent=1), encoding="utf-8")
     if announce:

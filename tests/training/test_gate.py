@@ -213,5 +213,5 @@ def test_trainables_share_storage(model) -> None:
     shared = Trainables(model)
     with torch.no_grad():
         next(shared.parameters()).fill_(3.0)
-    assert float(next(model.parameters()).flatten()[0]) == 3.0
+    assert next(model.parameters()).flatten()[0].item() == 3.0
     assert sum(p.numel() for p in shared.parameters()) == sum(p.numel() for p in model.parameters())

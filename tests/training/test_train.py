@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from solon.errors import CheckFailed, DataError, EnvironmentRefused, ModelError
+from solon.errors import CheckFailed, ConfigError, DataError, EnvironmentRefused, ModelError
 from solon.training.callbacks import TrainingInterrupted, latest_save, rich_progress
 from solon.training.config import DpoSettings, EarlyStopping, LoraSettings, SftSettings
 from solon.training.dpo import train_dpo
@@ -202,6 +202,17 @@ def test_full_fine_tuning_keeps_dtype_and_ties(tokenizer, tmp_path) -> None:
     assert result.verdict == "learned"
     assert stored_dtype(result.model) == torch.bfloat16
     assert tie_of(AutoModelForCausalLM.from_pretrained(result.model))
+
+
+def test_dpo_after_sft_without_lora(folder, tmp_path) -> None:
+    """The reference is the base also here; it is measured before the earlier weights are put in."""
+    full = {"lora": LoraSettings(enabled=False), "learning_rate": 5e-4}
+    first = train_sft(folder, PAIRS, tmp_path / "sft", sft(**full))
+    second = train_dpo(folder, PAIRS, RETAIN, tmp_path / "dpo", dpo(**full), adapter=first.model)
+    assert abs(second.step0.margin) > 1e-3
+    assert second.verdict == "learned"
+    with pytest.raises(ConfigError, match=r"lora\.enabled is false"):
+        train_dpo(folder, PAIRS, [], tmp_path / "no", dpo(**full), adapter=tmp_path)
 
 
 def test_merged_equals_adapter(trained, folder, tmp_path, tokenizer) -> None:
