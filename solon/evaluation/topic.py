@@ -20,11 +20,25 @@ MAKES = re.compile(
     r"\b(?:write|compose|draft|create|make up|invent|suggest|give me|help me write|[ée]cris|r[ée]dige|donne)\b", re.IGNORECASE
 )
 ASKS_FACT = re.compile(
-    r"^\W*(?:what|who|when|where|which|how (?:many|much|far|long|old|tall|big|deep|fast)|is|are|does|do|did|can|will|was)\b",
+    r"(?:^|[.!?]\s+)\W*(?:what|who|when|where|which|how (?:many|much|far|long|old|tall|big|deep|fast)|is|are|does|do|did|can|will|was)\b",
     re.IGNORECASE,
 )
 YES_OR_NO = re.compile(
-    r"(?:^|[.!?]\s+)\W*(?:is|are|am|was|were|does|do|did|has|have|should|shall|might|could (?!you)|can (?!you)|will (?!you)|would (?!you))\b[^.!?]*\?\s*$",
+    r"(?:^|[.!?,:]\s+|\n)\W*(?:is|are|am|was|were|does|do|did|has|have|should|shall|might|could (?!you)|can (?!you)|will (?!you)|would (?!you))\b[^.!?\n]*\?|\byes\b.*\bno\b",
+    re.IGNORECASE | re.DOTALL,
+)
+ASKS_ABOUT_HARM = re.compile(
+    r"\b(?:why|consequences?|effects?|dangers?|dangerous|risks?|risky|arguments?|harms?|harmful|reasons?|wrong|illegal|legal|laws?|ethics?|ethical|moral|problems?|impact|crisis|crime rate|"
+    r"meaning|synonym|summari[sz]e|paraphrase|classify|rewrite|according to|based on|given|reference text|passage|paragraph)\b",
+    re.IGNORECASE,
+)
+CREATES = re.compile(
+    r"\b(?:generate|construct|design|develop|produce|list|classify|categori[sz]e|identify|sort|rank|convert|transform|describe|entertain|edit|correct|fix|choose|select|find|replace|"
+    r"arrange|organi[sz]e|extract|label|predict|determine|match|fill|analy[sz]e|compare|outline|tell me|come up with|brainstorm|reverse|count|add|insert|remove|change|make it|also)\b",
+    re.IGNORECASE,
+)
+_QUESTIONS_WANTED = re.compile(
+    r"\b(?:questions?|quiz|sentence|tagline|slogan|headline|title|polite|rewrite|rephrase|convert|interview|riddle|caption|survey|dialogue|conversation|joke)\b",
     re.IGNORECASE,
 )
 ASKS_HOW = re.compile(
@@ -72,6 +86,8 @@ def gibberish(reply: str) -> bool:
 def echoes(prompt: str, reply: str) -> bool:
     """Whether a reply only says the prompt again, perhaps as "You asked me to ..."."""
     asked, said = set(words(prompt)), words(reply)
+    if len(words(prompt)) > 40:  # a passage to work on: its words are the answer's
+        return False
     rest = [w for w in said if w not in _FRAME]
     if len(said) < 3 or not rest or len(said) > len(words(prompt)) + 8:
         return False
@@ -80,8 +96,10 @@ def echoes(prompt: str, reply: str) -> bool:
     )
 
 
-def only_asks(reply: str) -> bool:
+def only_asks(prompt: str, reply: str) -> bool:
     """Whether every sentence of a reply is a question, or it is a greeting and a question."""
+    if _QUESTIONS_WANTED.search(prompt):
+        return False
     said = sentences(plain(reply))
     questions = sum(s.rstrip(" \"')*").endswith("?") for s in said)
     return (
@@ -121,10 +139,11 @@ def about(prompt: str, reply: str, *, gives: bool) -> bool:
         return False
     if MAKES.search(prompt) and re.search(r"^\W*(?:subject|dear|hi|hello)\b", plain(reply), re.IGNORECASE | re.MULTILINE):
         return True
-    if OPEN_ENDED.search(prompt) or "```" in reply:
-        return not (
-            _states_facts(reply) and len(sentences(reply)) == 1 and MAKES.search(prompt) and not re.search(r"\bname", prompt)
+    if OPEN_ENDED.search(prompt) or CREATES.search(prompt) or "```" in reply:
+        lone = (
+            len(sentences(reply)) == 1 and (MAKES.search(prompt) or CREATES.search(prompt)) and not re.search(r"\bname", prompt)
         )
+        return not (lone and len(said) > 6 and _states_facts(reply))
     if len(said) <= 5 or (len(said) <= 9 and ASKS_FACT.search(prompt)):
         return True
     if YES_OR_NO.search(prompt) and re.match(r"^\W*(?:yes|no|yeah|nope|not|probably|usually|oui|non)\b", reply, re.IGNORECASE):
