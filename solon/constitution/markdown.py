@@ -93,7 +93,7 @@ def sections(reader: Reader, text: str) -> list[Section]:
         if token.type == "heading_open" and int(token.tag[1]) <= 3:
             found.append(_heading(token, tokens[index + 1], reader.first))
         else:
-            found[-1].blocks += _blocks(tokens[index:end], lines, reader.first)
+            found[-1].blocks += _blocks(reader, tokens[index:end], lines)
         index = end
     return found
 
@@ -115,18 +115,23 @@ def _end(tokens: list[Token], index: int) -> int:
             return index
 
 
-def _blocks(tokens: list[Token], lines: list[str], first: int) -> Iterator[Block]:
+def _blocks(reader: Reader, tokens: list[Token], lines: list[str]) -> Iterator[Block]:
     """The blocks of one top-level token group."""
     token = tokens[0]
     start, stop = token.map or [0, 0]
-    at = first + start
+    at = reader.first + start
     if token.type == "paragraph_open":
         content = COMMENT.sub(" ", tokens[1].content)
         if content.strip():
             yield Block("paragraph", one_line(content), at, tuple(content.split("\n")))
     elif token.type in ("bullet_list_open", "ordered_list_open"):
-        yield from _list(tokens, lines, first)
+        yield from _list(tokens, lines, reader.first)
     elif token.type == "fence":
+        if stop - start < 2 or not lines[stop - 1].strip().startswith(token.markup):
+            # CommonMark would take the rest of the file, principles and all, for code
+            reader.refuse(
+                at, token.markup, "a closing line of the same", "the end of the file", f"close the block with {token.markup}"
+            )
         raw = "\n".join(lines[start:stop])
         yield Block("fence", normal_text(raw), at, tuple(token.content.split("\n")), token.info.strip())
     elif token.type == "html_block" and not COMMENT.sub("", token.content).strip():

@@ -129,7 +129,7 @@ def _from_yaml(reader: Reader, text: str) -> Document:
             words.principles += from_yaml(reader, top[key][1], key)
     if own and "meta_principles" in top:
         words.meta_principles = tuple(one_line(t) for t in reader.texts(top["meta_principles"][1], "meta_principles"))
-    if not (words.principles or draft.limits or draft.domains or draft.gates or draft.escalation):
+    if not (words.principles or draft.limits or draft.domains or draft.gates or draft.escalation or draft.voters):
         found = ", ".join(list(top)[:8])
         mend = "limits stand at the top level, in their groups, or under constitutional_constraints:"
         reader.refuse(1, "top level", "limits, laws, domains or gates", f"none among: {found}", mend)

@@ -89,7 +89,7 @@ class Reader:
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = (mark.line if mark else 0) + self.first
-            problem = str(error.problem or error.context)
+            problem = str(error.problem or error.context).removeprefix("but found ")
             self.refuse(line, "yaml", "well-formed YAML", problem, "check indentation, colons and quotes there")
         except (YAMLError, RecursionError, ValueError) as error:
             self.refuse(self.first, "yaml", "well-formed YAML", _short(str(error)), "check indentation, colons and quotes")
