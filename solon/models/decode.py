@@ -34,58 +34,63 @@ class Row:
 
 
 class BufferedLayer(DynamicLayer):
-    """Keys and values [rows, heads, positions, width] in a buffer that grows by `ROOM` positions."""
+    """Keys and values [rows, heads, positions, width] in a buffer that grows by `ROOM` positions.
+
+    Positions `first` to `end` of the buffer are in use. Rows can be replaced by others in place.
+    """
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        super().lazy_initialization(key_states, value_states)
+        self.key_buffer, self.value_buffer = key_states[:, :, :0], value_states[:, :, :0]
+        self.first = self.end = 0
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        start = self.get_seq_length()
-        end = start + key_states.shape[-2]
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-            self.key_buffer, self.value_buffer = key_states[:, :, :0], value_states[:, :, :0]
-        if end > self.key_buffer.shape[-2]:
-            self.key_buffer = _grown(self.key_buffer, start, end + ROOM)
-            self.value_buffer = _grown(self.value_buffer, start, end + ROOM)
-        self.key_buffer[:, :, start:end] = key_states
-        self.value_buffer[:, :, start:end] = value_states
-        return self._show(end)
+        gain = key_states.shape[-2]
+        if self.end + gain > self.key_buffer.shape[-2]:
+            self._move(room=gain + ROOM)
+        self.key_buffer[:, :, self.end : self.end + gain] = key_states
+        self.value_buffer[:, :, self.end : self.end + gain] = value_states
+        self.end += gain
+        return self._show()
 
-    def _show(self, end: int) -> tuple[torch.Tensor, torch.Tensor]:
-        keys, values = self.key_buffer[:, :, :end], self.value_buffer[:, :, :end]
+    def _show(self) -> tuple[torch.Tensor, torch.Tensor]:
+        keys, values = (buffer[:, :, self.first : self.end] for buffer in (self.key_buffer, self.value_buffer))
         self.keys, self.values = keys, values
         return keys, values
 
+    def _move(self, *, before: int = 0, room: int) -> None:
+        """Into larger buffers, with `before` zeros at the left and `room` positions to spare at the right."""
+        used = self.end - self.first
+        for name in ("key_buffer", "value_buffer"):
+            old = getattr(self, name)
+            new = old.new_empty((*old.shape[:2], before + used + room, old.shape[3]))
+            new[:, :, :before] = 0  # masked, but 0 x garbage may be NaN
+            new[:, :, before : before + used] = old[:, :, self.first : self.end]
+            setattr(self, name, new)
+        self.first, self.end = 0, before + used
+
     def batch_select_indices(self, indices: torch.Tensor) -> None:
-        if self.get_seq_length() > 0:
-            end = self.get_seq_length()
+        if self.is_initialized:
             self.key_buffer, self.value_buffer = self.key_buffer[indices], self.value_buffer[indices]
-            self._show(end)
+            self._show()
 
-    def join(self, other: BufferedLayer, drop: int) -> None:
-        """Append the rows of `other`, ends aligned, after forgetting the first `drop` positions of this layer."""
-        ours, theirs = self.get_seq_length(), other.get_seq_length()
-        self.key_buffer = _joined(self.key_buffer[:, :, drop:ours], other.key_buffer[:, :, :theirs])
-        self.value_buffer = _joined(self.value_buffer[:, :, drop:ours], other.value_buffer[:, :, :theirs])
-        self._show(max(ours - drop, theirs))
+    def forget(self, positions: int) -> None:
+        """Leave the first `positions` out from now on."""
+        self.first += positions
+        self._show()
 
-
-def _grown(buffer: torch.Tensor, used: int, size: int) -> torch.Tensor:
-    rows, heads, _, width = buffer.shape
-    larger = buffer.new_empty((rows, heads, size, width))
-    larger[:, :, :used] = buffer[:, :, :used]
-    return larger
-
-
-def _joined(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
-    """One buffer with both sets of rows, ends aligned."""
-    used = max(ours.shape[-2], theirs.shape[-2])
-    buffer = ours.new_empty((len(ours) + len(theirs), ours.shape[1], used + ROOM, ours.shape[-1]))
-    for part, rows in ((ours, buffer[: len(ours)]), (theirs, buffer[len(ours) :])):
-        start = used - part.shape[-2]
-        rows[:, :, :start] = 0  # masked, but 0 x garbage may be NaN
-        rows[:, :, start:used] = part
-    return buffer
+    def replace(self, rows: torch.Tensor, other: BufferedLayer) -> None:
+        """Put the rows of `other` in the place of `rows`, ends aligned. What lies before their start must be masked."""
+        theirs = other.get_seq_length()
+        if theirs > self.end - self.first:
+            self._move(before=theirs - (self.end - self.first), room=ROOM)
+        self.key_buffer[rows, :, self.end - theirs : self.end] = other.key_buffer[:, :, :theirs]
+        self.value_buffer[rows, :, self.end - theirs : self.end] = other.value_buffer[:, :, :theirs]
+        self._show()
 
 
 def new_cache(config: Any) -> DynamicCache:
@@ -168,14 +173,20 @@ def decode(
     work = _Slots(model, rows, stop_ids, pad)
     waiting = list(range(len(rows)))
     while waiting or work.taken:
-        room = slots - work.taken
-        if waiting and (not work.taken or (work.joinable and room * SHARE >= slots)):
-            work.admit(waiting[:room])
-            del waiting[:room]
+        if not work.taken:
+            work.admit(waiting[:slots])
+            del waiting[:slots]
         work.draw_tokens()
-        if work.steps % CHECK_EVERY.get(model.device.type, CHECK_ELSEWHERE) == 0:
-            work.drop_done(progress)
-        if work.taken:
+        if work.steps % CHECK_EVERY.get(model.device.type, CHECK_ELSEWHERE):
+            work.forward()
+            continue
+        done = int(work.done.sum())
+        if waiting and work.replaceable and done * SHARE >= work.taken > done:
+            work.forward()
+            work.replace(waiting[:done], progress)
+            del waiting[:done]
+        else:
+            work.drop_done(done, progress)
             work.forward()
     return work.replies()
 
@@ -190,40 +201,57 @@ class _Slots:
         self.budget = torch.tensor([row.max_new_tokens for row in rows], device=self.device)
         self.written = torch.full_like(self.draw.uniform, -1, dtype=torch.long)
         self.cache = new_cache(model.config)
-        self.joinable = all(isinstance(layer, BufferedLayer) for layer in self.cache.layers)
+        self.replaceable = all(isinstance(layer, BufferedLayer) for layer in self.cache.layers)
         self.droppable = all(hasattr(layer, "batch_select_indices") for layer in self.cache.layers)
-        self.taken = self.steps = 0
+        self.steps = 0
         self._clear()
 
     def _clear(self) -> None:
         empty = torch.zeros(0, dtype=torch.long, device=self.device)
         self.place = self.count = self.position = self.token = empty
-        self.done, self.mask, self.logits = empty.bool(), empty.reshape(0, 0), empty.float().reshape(0, 0)
+        self.done = empty.bool()
 
-    def admit(self, numbers: list[int]) -> None:
-        """Run the prompts of these rows and let them in beside the others, all ends aligned."""
+    @property
+    def taken(self) -> int:
+        return len(self.place)
+
+    def _prompts(self, numbers: list[int]) -> tuple[torch.Tensor, DynamicCache, torch.Tensor]:
+        """Run the prompts of these rows: (mask, cache, logits at the last position)."""
         ids, mask = pad_left([self.rows[number].prompt for number in numbers], self.pad, self.device)
         cache = new_cache(self.model.config)
-        logits = _forward(self.model, ids, mask, (mask.cumsum(1) - 1).clamp_min(0), cache)
-        if self.taken:
-            self._join(cache, mask)
-            logits = torch.cat([self.logits, logits])
-        else:
-            self.cache, self.mask = cache, mask
-        place = torch.tensor(numbers, device=self.device)
-        self.place, self.count = torch.cat([self.place, place]), torch.cat([self.count, torch.zeros_like(place)])
-        self.position = torch.cat([self.position, mask.sum(1) - 1])
-        self.done = torch.cat([self.done, torch.zeros_like(place, dtype=torch.bool)])
-        self.logits, self.taken = logits, self.taken + len(numbers)
+        return mask, cache, _forward(self.model, ids, mask, (mask.cumsum(1) - 1).clamp_min(0), cache)
 
-    def _join(self, cache: DynamicCache, mask: torch.Tensor) -> None:
-        drop = int(self.mask.argmax(1).min())  # positions that no remaining row uses any more
-        ours = self.mask[:, drop:]
-        width = max(ours.shape[1], mask.shape[1])
-        self.mask = torch.cat([torch.nn.functional.pad(part, (width - part.shape[1], 0)) for part in (ours, mask)])
+    def admit(self, numbers: list[int]) -> None:
+        """Fill empty slots with these rows."""
+        self.mask, self.cache, self.logits = self._prompts(numbers)
+        self.place = torch.tensor(numbers, device=self.device)
+        self.count, self.done = torch.zeros_like(self.place), torch.zeros_like(self.place, dtype=torch.bool)
+        self.position = self.mask.sum(1) - 1
+
+    def replace(self, numbers: list[int], progress: Progress | None) -> None:
+        """Put these rows in the place of as many finished ones."""
+        out = self.done.nonzero()[: len(numbers), 0]
+        if progress:
+            progress(len(numbers), int(self.count[out].sum()))
+        mask, cache, self.logits[out] = self._prompts(numbers)
         for layer, other in zip(self.cache.layers, cache.layers, strict=True):
-            assert isinstance(layer, BufferedLayer) and isinstance(other, BufferedLayer)  # `joinable`
-            layer.join(other, drop)
+            assert isinstance(layer, BufferedLayer) and isinstance(other, BufferedLayer)  # `replaceable`
+            layer.replace(out, other)
+        width = max(self.mask.shape[1], mask.shape[1])
+        self.mask, theirs = (torch.nn.functional.pad(part, (width - part.shape[1], 0)) for part in (self.mask, mask))
+        self.mask[out] = theirs
+        self._forget_unused()
+        self.place[out] = torch.tensor(numbers, device=self.device)
+        self.count[out], self.done[out], self.position[out] = 0, False, mask.sum(1) - 1
+
+    def _forget_unused(self) -> None:
+        """Leave out the positions that no row uses any more."""
+        unused = int(self.mask.argmax(1).min())
+        if unused:
+            self.mask = self.mask[:, unused:]
+            for layer in self.cache.layers:
+                assert isinstance(layer, BufferedLayer)
+                layer.forget(unused)
 
     def draw_tokens(self) -> None:
         """One token for every row; rows that are done write nothing."""
@@ -233,15 +261,13 @@ class _Slots:
         self.done = self.done | torch.isin(self.token, self.stops) | (self.count >= self.budget[self.place])
         self.steps += 1
 
-    def drop_done(self, progress: Progress | None) -> None:
-        """Take finished rows out, once they are enough to be worth it."""
-        done = int(self.done.sum())
+    def drop_done(self, done: int, progress: Progress | None) -> None:
+        """Take the finished rows, `done` in number, out, once they are enough to be worth it."""
         if done < self.taken and (not self.droppable or done * SHARE < self.taken):
             return
-        if progress:
+        if progress and done:
             progress(done, int(self.count[self.done].sum()))
-        self.taken -= done
-        if not self.taken:
+        if done == self.taken:
             self._clear()
             return
         rows = (~self.done).nonzero()[:, 0]
@@ -251,6 +277,8 @@ class _Slots:
 
     def forward(self) -> None:
         """Logits of what follows the tokens just drawn."""
+        if not self.taken:
+            return
         self.position = self.position + 1
         self.mask = torch.cat([self.mask, self.mask.new_ones(self.taken, 1)], dim=1)
         self.logits = _forward(self.model, self.token[:, None], self.mask, self.position[:, None], self.cache)
