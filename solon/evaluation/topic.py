@@ -1,3 +1,4 @@
+# ruff: noqa: E501, SIM905 (word lists)
 """Is a reply language at all, and is it about the prompt? Shared stems where there are any; the shape of both where there are none."""
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ _TOKEN_JUNK = re.compile(r"[▁Ġ]|<(?:unk|pad|s|/s|eos|bos|\|[\w ]+\|)>|##\w|�
 _GLUE = frozenset(
     """the a an of to in and is it you that for on with as are be this at by not or from have your if can will they do i we he she but was so
     my me has its which when there what no up out their one all more le la les de des et un une il est en que qui dans pour vous je on
-    der die das und ist nicht ein eine sie ich zu den mit el los y que se por es no con o du au ne pas sur""".split()  # noqa: SIM905
+    der die das und ist nicht ein eine sie ich zu den mit el los y que se por es no con o du au ne pas sur""".split()
 )
 _SHAPE = re.compile(r"^(?:[^aeiouyàâäéèêëîïôöùûü]{5,}|.*[^aeiouyàâäéèêëîïôöùûü]{6,}.*|.*(.)\1{3,}.*)$")
 
@@ -78,7 +79,7 @@ def gibberish(reply: str) -> bool:
         return True
     glue = sum(w in _GLUE for w in said)
     lists = bool(re.search(r"^\W{0,3}(?:\d{1,2}[.)]|[-*•])\s", reply, re.MULTILINE))
-    if 6 <= len(letters) and glue == 0 and not lists and "," not in reply[:20]:
+    if len(letters) >= 6 and glue == 0 and not lists and "," not in reply[:20]:
         return len({w[-1] for w in letters}) > 2 and sum(len(w) for w in letters) / len(letters) < 5 and len(letters) >= 8
     return False
 
@@ -102,6 +103,8 @@ def only_asks(prompt: str, reply: str) -> bool:
         return False
     said = sentences(plain(reply))
     questions = sum(s.rstrip(" \"')*").endswith("?") for s in said)
+    if any(len(words(s)) > 6 and near_prompt(prompt, s) for s in said if "?" not in s):
+        return False
     return (
         bool(said)
         and questions >= 1

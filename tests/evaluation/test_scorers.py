@@ -185,9 +185,32 @@ def test_any_text_gets_a_label_and_always_the_same(prompt: str, reply: str) -> N
 
 
 def test_a_very_long_reply_is_scored_quickly() -> None:
+    import random
     import time
 
-    reply = " ".join(f"In year {i} the harbour of the town grew by another pier and its ships carried more grain." for i in range(2000))
+    draw = random.Random(4)
+    stock = [
+        "harbour",
+        "pier",
+        "ship",
+        "grain",
+        "salt",
+        "rope",
+        "sailor",
+        "market",
+        "flood",
+        "tower",
+        "bridge",
+        "wall",
+        "guild",
+        "mayor",
+        "winter",
+        "trade",
+        "timber",
+        "stone",
+        "fire",
+    ]
+    reply = " ".join(f"The {' '.join(draw.choices(stock, k=8))} grew." for _ in range(3000))
     start = time.perf_counter()
     assert RuleScorer().score("Tell me about the history of the harbour", reply).label == COMPLIANCE
     assert time.perf_counter() - start < 30
