@@ -125,19 +125,19 @@ def _only_text(reader: Reader, section: Section, parts: list[Section]) -> None:
 def _law_list(blocks: list[Block]) -> tuple[list[Block], list[Block]]:
     """List items and paragraphs that begin with "Law N:", apart from the rest."""
     laws = [b for b in blocks if b.kind in ("bullet", "numbered", "paragraph") and LAW_LINE.match(b.text)]
-    single = [Block("paragraph", one_line(line), b.at + i) for b in laws for i, line in enumerate(_law_lines(b))]
+    single = [Block("paragraph", line, b.at + i) for b in laws for i, line in enumerate(_cut(b, LAW_LINE))]
     return [b for b in blocks if b not in laws], single
 
 
-def _law_lines(block: Block) -> list[str]:
-    """A block cut before each line that begins a law."""
-    lines: list[str] = []
+def _cut(block: Block, begins: re.Pattern[str]) -> list[str]:
+    """A block cut before each line that begins a law or directive, each part on one line."""
+    parts: list[str] = []
     for line in block.lines or (block.text,):
-        if lines and not LAW_LINE.match(line.strip()):
-            lines[-1] += " " + line
+        if parts and not begins.match(line.strip()):
+            parts[-1] += " " + line
         else:
-            lines.append(line)
-    return lines
+            parts.append(line)
+    return [one_line(part) for part in parts]
 
 
 def _law_item(reader: Reader, block: Block, rank: int) -> Principle:
@@ -198,12 +198,11 @@ def _directives(blocks: list[Block]) -> tuple[list[Block], list[Directive]]:
         if block.kind not in ("paragraph", "bullet", "numbered") or not DIRECTIVE.match(block.text):
             rest.append(block)
             continue
-        for line in block.lines or (block.text,):
-            if found := DIRECTIVE.match(line.strip()):
-                directives.append(Directive(id=found[1], text=one_line(found[2])))
-            else:
-                last = directives.pop()
-                directives.append(Directive(id=last.id, text=one_line(f"{last.text} {line}")))
+        for line in _cut(block, DIRECTIVE):
+            if found := DIRECTIVE.match(line):
+                directives.append(Directive(id=found[1], text=found[2]))
+            else:  # a number with no text of its own, followed by the next number
+                rest.append(Block("paragraph", line, block.at))
     return rest, directives
 
 

@@ -132,6 +132,12 @@ def test_meta_principles_and_numbered_directives_get_templates() -> None:
         assert "E1: Views have no fixed core." in template and "E2: Show conditions, not essences." in template
 
 
+def test_a_directive_may_begin_on_the_line_after_its_number() -> None:
+    (p,) = parse_text("## A\nA1.\nfirst\nA2. second\n\nA3.\nA4. fourth\n", "x.md").principles
+    assert [(d.id, d.text) for d in p.directives] == [("A1", "first"), ("A2", "second"), ("A4", "fourth")]
+    assert p.text == "A3."  # nothing is lost
+
+
 def test_two_names_of_one_idea_are_refused_in_one_file() -> None:
     with pytest.raises(ConstitutionError, match=r"x.md:3: Boundless care: expected each principle once"):
         parse_text("## Compassion\na\n## Boundless care\nb\n", "x.md")
