@@ -86,7 +86,7 @@ def mark_complete(folder: Path) -> None:
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file so that it holds either the old or the new text, whatever happens."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

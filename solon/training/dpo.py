@@ -18,7 +18,7 @@ from solon.training.phases import DpoPhase
 from solon.training.plan import Plan, make_plan
 from solon.training.reference import reference_logprobs
 from solon.training.result import TrainResult, judge, paired_change
-from solon.training.runs import encode_for, finish, kept_measurement, pick_layout, require_rows
+from solon.training.runs import encode_for, finish, finished, kept_measurement, pick_layout, require_rows, show_plan
 
 
 def train_dpo(
@@ -38,7 +38,8 @@ def train_dpo(
     """Train on `pairs`; `retain` rows enter only as a likelihood term (`settings.retain_weight`).
 
     The reference is the base with the adapter off, also when `adapter` (from SFT; without LoRA a full model folder) is
-    where training starts; loss, margin and accuracy are therefore compared with their values at step 0 and not with ln 2, 0 and 1/2.
+    where training starts; loss, margin and accuracy are therefore compared with their values at step 0, not with ln 2, 0
+    and 1/2.
 
     Args and what is written: as `train_sft`. validation: held-out pairs (retain rows among them are left aside).
 
@@ -64,6 +65,8 @@ def train_dpo(
         settings, phase="dpo", base=loaded.identity, start=start_name(adapter), data=data_hash(train.examples),
         retain=data_hash(kept.examples), held=data_hash(held.examples),
     )  # fmt: skip
+    if done := finished(out, name, resume):
+        return done
     save = prepare_folder(out, name, resume)
     everything, note = reference_logprobs(
         loaded, [*train.examples, *held.examples], settings.pack_tokens, layout, out / "reference"
@@ -72,9 +75,7 @@ def train_dpo(
     reference, held_reference = everything[: len(train.examples)], everything[len(train.examples) :]
     phase = DpoPhase(loaded, settings, layout, train.examples, reference, kept.examples, held.examples, held_reference)
     _complete(plan, settings, loaded, phase, why, note, (len(train.too_long), len(kept.too_long), len(held.too_long)))
-    (out / "plan.json").write_text(plan.model_dump_json(indent=1), encoding="utf-8")
-    if announce:
-        announce(plan)
+    show_plan(plan, out, announce)
     fixed, fixed_reference, source = _fixed_set(phase, settings.probe_pairs)
     step0 = kept_measurement(out, lambda: phase.measure(fixed, fixed_reference, source))
     outcome = run_loop(phase, loaded, settings, plan, out, layout, save=save, gate=gate, progress=progress)

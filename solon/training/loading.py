@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,12 +45,16 @@ class Loaded:
 
 
 def choose_device(wanted: str) -> str:
-    """`auto` takes a GPU when there is one. Raises EnvironmentRefused when a wanted GPU is absent."""
+    """`auto` takes a GPU when there is one; under torchrun each process takes its own.
+
+    Raises:
+        EnvironmentRefused: a wanted GPU is absent.
+    """
     import torch
 
     if wanted == "cuda" and not torch.cuda.is_available():
         raise EnvironmentRefused("device: expected a CUDA GPU, found none", mend="set device: auto or cpu")
-    return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def wants_bf16(precision: str, device: str) -> bool:
@@ -58,7 +63,7 @@ def wants_bf16(precision: str, device: str) -> bool:
 
     if precision != "auto":
         return precision == "bf16"
-    return device == "cuda" and torch.cuda.is_bf16_supported()
+    return device.startswith("cuda") and torch.cuda.is_bf16_supported()
 
 
 def _quantisation(kind: str) -> Any:
@@ -113,7 +118,7 @@ def load_for_training(path: str | Path, settings: PhaseSettings, adapter: Path |
     folder, device = locate(str(path)).weights_only(), choose_device(settings.device)
     bf16 = wants_bf16(settings.precision, device)
     # A frozen base may be held in bfloat16; weights that are trained themselves stay in float32.
-    dtype = torch.bfloat16 if bf16 and device == "cuda" and settings.lora.enabled else torch.float32
+    dtype = torch.bfloat16 if bf16 and device.startswith("cuda") and settings.lora.enabled else torch.float32
     identity = model_hash(folder)
     model, tokenizer = read_base(folder, dtype, _quantisation(settings.quantise))
     if settings.quantise == "none":

@@ -144,6 +144,11 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def is_main() -> bool:
+    """Whether this process is the one that writes."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def rows_per_process(batch: int) -> int:
     """A step's rows on each process. Raises ConfigError when the batch does not divide."""
     if batch % world_size():
@@ -180,6 +185,7 @@ def arguments(settings: PhaseSettings, plan: Plan, out: Path, parameters: int, d
         disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
+        ddp_find_unused_parameters=False,
     )
     args._n_gpu = min(args.n_gpu, 1)  # several GPUs in one process would split packs; torchrun starts one process each
     return args
@@ -219,7 +225,8 @@ def prepare_folder(out: Path, name: str, resume: bool) -> Path | None:
             )
     if save and not resume:
         raise DataError(f"{out}: already holds {save.name}", mend="resume it, choose another folder, or delete it")
-    write_atomically(record, json.dumps({"fingerprint": name}))
+    if is_main():
+        write_atomically(record, json.dumps({"fingerprint": name}))
     return save
 
 

@@ -25,23 +25,32 @@ def _most(settings: PhaseSettings) -> int | None:
 
 
 def _items(rows: int, settings: PhaseSettings) -> list[list[int]]:
-    """Row numbers for each item of the data loader: with n processes, each step is n items in a row."""
+    """Row numbers for each item of the data loader: with n processes, each step is n items in a row, some maybe empty."""
     here = rows_per_process(settings.batch)
     steps = schedule(rows, settings.epochs, settings.batch, settings.seed)
-    if world_size() == 1:
-        return steps
-    return [step[i * here : (i + 1) * here] or step[:1] for step in steps for i in range(world_size())]
+    return [step[i * here : (i + 1) * here] for step in steps for i in range(world_size())]
+
+
+def _whole(items: list[list[int]], item: int) -> list[int]:
+    """The rows of the whole step, over all processes, to which an item belongs."""
+    first = item - item % world_size()
+    return [row for part in items[first : first + world_size()] for row in part]
 
 
 @dataclass
 class Work:
-    """One forward pass: a pack, the whole step's counts to scale by, and (DPO) the pairs' reference sums."""
+    """One forward pass: a pack, what to divide by, and (DPO) the pairs' reference sums.
+
+    count, tokens: pairs and trained tokens of the whole step, divided by the number of processes, whose gradients
+    are averaged; so n processes give the gradient of one. idle: this process has no rows in a short last step.
+    """
 
     pack: Pack
-    count: int
-    tokens: int
+    count: float
+    tokens: float
     reference: Tensor | None = None
     retain: bool = False
+    idle: bool = False
 
 
 @dataclass
@@ -60,14 +69,16 @@ class SftPhase:
         self.steps = len(self.items) // world_size()
 
     def work(self, item: int) -> list[Work]:
-        rows = [self.rows[i] for i in self.items[item]]
-        tokens = sum(part.targets for row in rows for part in row.parts)
+        mine, step = self.items[item], _whole(self.items, item)
+        rows = [self.rows[i] for i in mine or step[:1]]
+        tokens = sum(self.rows[i].parts[0].targets for i in step) / world_size()
         packs = pack_examples(rows, self.settings.pack_tokens, _most(self.settings))
-        return [Work(pack, len(rows), tokens) for pack in packs]
+        return [Work(pack, len(step) / world_size(), tokens, idle=not mine) for pack in packs]
 
     def loss(self, model: Any, work: Work) -> tuple[Tensor, dict[str, float]]:
         pack = work.pack.to(self.loaded.device)
-        return -forward_logprobs(model, pack, self.layout).sum() / max(work.tokens, 1), {"tokens": float(sum(pack.lengths))}
+        value = -forward_logprobs(model, pack, self.layout).sum() / max(work.tokens, 1) * (0.0 if work.idle else 1.0)
+        return value, {"tokens": float(sum(pack.lengths))}
 
     def evaluate(self, model: Any) -> dict[str, float]:
         return {"loss": self.measure(self.validation, "validation").loss}
@@ -104,17 +115,17 @@ class DpoPhase:
         self.retained = cycle(len(self.retain) if keep else 0, share, len(self.items), self.settings.seed + 1)
 
     def work(self, item: int) -> list[Work]:
-        chosen = self.items[item]
-        pairs = [self.pairs[i] for i in chosen]
-        tokens = sum(pair.parts[0].targets for pair in pairs)
+        mine, step, n = self.items[item], _whole(self.items, item), world_size()
+        chosen = mine or step[:1]
+        tokens = sum(self.pairs[i].parts[0].targets for i in step) / n
         result = []
-        for pack in pack_examples(pairs, self.settings.pack_tokens, _most(self.settings)):
+        for pack in pack_examples([self.pairs[i] for i in chosen], self.settings.pack_tokens, _most(self.settings)):
             reference = self.reference[[chosen[row] for row in pack.rows]]
-            result.append(Work(pack, len(pairs), tokens, reference))
+            result.append(Work(pack, len(step) / n, tokens, reference, idle=not mine))
+        kept = sum(self.retain[i].parts[0].targets for i in _whole(self.retained, item)) / n
         rows = [self.retain[i] for i in self.retained[item]]
-        kept = sum(row.parts[0].targets for row in rows)
-        result += [Work(pack, len(rows), kept, retain=True) for pack in pack_examples(rows, self.settings.pack_tokens)]
-        return result
+        packs = pack_examples(rows, self.settings.pack_tokens)
+        return result + [Work(pack, len(rows), kept, retain=True) for pack in packs]
 
     def loss(self, model: Any, work: Work) -> tuple[Tensor, dict[str, float]]:
         pack = work.pack.to(self.loaded.device)
@@ -129,7 +140,7 @@ class DpoPhase:
         parts = dpo_loss(
             sums[:, 0], sums[:, 1], reference[:, 0], reference[:, 1], self.settings.beta, self.settings.label_smoothing
         )
-        loss = parts.loss.sum() / work.count
+        loss = parts.loss.sum() / work.count * (0.0 if work.idle else 1.0)
         margins = parts.chosen_reward - parts.rejected_reward
         numbers |= {
             "dpo_loss": float(loss.detach()),

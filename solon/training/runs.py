@@ -15,7 +15,7 @@ from solon.training.config import PhaseSettings
 from solon.training.encode import Encoding, Example, encode_rows
 from solon.training.export import write_adapter, write_model
 from solon.training.loading import Loaded
-from solon.training.loop import Outcome
+from solon.training.loop import Outcome, is_main
 from solon.training.plan import Plan
 from solon.training.result import Change, Measurement, TrainResult
 
@@ -62,13 +62,33 @@ def pick_layout(loaded: Loaded, settings: PhaseSettings, examples: Sequence[Exam
         return choose_layout(loaded.model, ordered[::step][:PROBE_SEQUENCES], settings.packing, PACKING_TOLERANCE[loaded.bf16])
 
 
+def finished(out: Path, name: str, resume: bool) -> TrainResult | None:
+    """The result of this very run, if it was finished before (also when it had stopped early)."""
+    try:
+        known = json.loads((out / "training.json").read_text(encoding="utf-8"))["fingerprint"]
+        result = TrainResult.model_validate_json((out / "result.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    written = result.adapter or result.model
+    return result if resume and known == name and written and written.exists() else None
+
+
+def show_plan(plan: Plan, out: Path, announce: Any) -> None:
+    """Write `plan.json` and hand the plan to whoever wants to print it, before anything is trained."""
+    if is_main():
+        write_atomically(out / "plan.json", plan.model_dump_json(indent=1))
+        if announce:
+            announce(plan)
+
+
 def kept_measurement(out: Path, measure: Any) -> Measurement:
     """Step 0, measured once and kept, so that a resumed run compares with the true start."""
     path = out / "step0.json"
     if path.exists():
         return Measurement.model_validate(json.loads(path.read_text(encoding="utf-8")))
     found: Measurement = measure()
-    write_atomically(path, found.model_dump_json())
+    if is_main():
+        write_atomically(path, found.model_dump_json())
     return found
 
 
@@ -89,17 +109,20 @@ def finish(
     resumed: Path | None,
     gate: Any,
 ) -> TrainResult:
-    """Write adapter or model, and `result.json`."""
+    """Write adapter or model, and `result.json` (with several processes: only the first writes)."""
     tuned = hasattr(loaded.model, "peft_config")
+    if is_main():
+        write_adapter(loaded, out / "adapter", name) if tuned else write_model(loaded, out / "model")
     result = TrainResult(
         phase=phase, out=out, plan=plan, history=outcome.history, step0=step0, final=final, change=change,
         no_learning=judged[0], verdict=judged[1], steps=outcome.steps, best_step=outcome.best_step,
         stopped_early=outcome.stopped_early, seconds=outcome.seconds, tokens=tokens, trainable=loaded.trainable,
         parameters=loaded.parameters, dropped_long=dropped, notes=list(plan.notes),
-        adapter=write_adapter(loaded, out / "adapter", name) if tuned else None,
-        model=None if tuned else write_model(loaded, out / "model"),
+        adapter=out / "adapter" if tuned else None,
+        model=None if tuned else out / "model",
         resumed_from=int(resumed.name.rsplit("-", 1)[-1]) if resumed else None,
         gates=list(gate.history) if gate else [], gate_failed=bool(gate and gate.failed),
     )  # fmt: skip
-    write_atomically(out / "result.json", result.model_dump_json(indent=1))
+    if is_main():
+        write_atomically(out / "result.json", result.model_dump_json(indent=1))
     return result

@@ -16,7 +16,7 @@ from solon.training.loop import fingerprint, prepare_folder, refuse_tracking, ru
 from solon.training.phases import SftPhase
 from solon.training.plan import make_plan
 from solon.training.result import TrainResult, judge, paired_change
-from solon.training.runs import encode_for, finish, kept_measurement, pick_layout, require_rows
+from solon.training.runs import encode_for, finish, finished, kept_measurement, pick_layout, require_rows, show_plan
 
 MEASURED_ROWS = 128
 
@@ -58,7 +58,8 @@ def train_sft(
     Writes into `out`: adapter/ (or model/), checkpoints/, metrics.jsonl, tensorboard/, plan.json, result.json.
 
     Args:
-        model_path: `nano`, a folder or a hub id. adapter: continue this one (without LoRA: a full model folder). validation: held-out rows for early stopping.
+        model_path: `nano`, a folder or a hub id. adapter: continue this one (without LoRA: a full model folder).
+        validation: held-out rows for early stopping.
         gate: a `GateCallback`. resume: continue the newest whole save in `out`. announce: called with the `Plan` first.
 
     Raises:
@@ -86,10 +87,10 @@ def train_sft(
         settings, phase="sft", base=loaded.identity, start=start_name(adapter), data=data_hash(train.examples),
         held=data_hash(held.examples),
     )  # fmt: skip
+    if done := finished(out, name, resume):
+        return done
     save = prepare_folder(out, name, resume)
-    (out / "plan.json").write_text(plan.model_dump_json(indent=1), encoding="utf-8")
-    if announce:
-        announce(plan)
+    show_plan(plan, out, announce)
     fixed, source = (held.examples, "validation") if len(held.examples) >= 2 else (train.examples[:MEASURED_ROWS], "train")
     step0 = kept_measurement(out, lambda: phase.measure(fixed, source))
     outcome = run_loop(phase, loaded, settings, plan, out, layout, save=save, gate=gate, progress=progress)

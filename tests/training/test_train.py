@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +25,7 @@ from solon.training.sft import mix_retain, train_sft
 from tests.training.conftest import build_model, make_pairs, make_retain, row
 
 QUIET = {"device": "cpu", "tracking": ["jsonl"]}
+ROOT = Path(__file__).parents[2]
 PAIRS, RETAIN = make_pairs(24), make_retain(12)
 
 
@@ -129,6 +134,66 @@ def test_interrupted_and_resumed_equals_undisturbed(folder, tmp_path, phase: str
     assert resumed.tokens == whole.tokens
     lines = [json.loads(line) for line in (tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()]
     assert [e["step"] for e in lines if "loss" in e and "step" in e] == list(range(1, whole.steps + 1))
+
+
+def test_a_finished_run_is_not_run_again(folder, tmp_path) -> None:
+    first = train_dpo(folder, PAIRS, [], tmp_path, dpo())
+    again = train_dpo(folder, PAIRS, [], tmp_path, dpo(), progress=lambda *a: pytest.fail("trained again"))
+    assert again == first
+    (first.adapter / "adapter_model.safetensors").rename(tmp_path / "kept.safetensors")
+    shutil.rmtree(first.adapter)
+    rebuilt = train_dpo(folder, PAIRS, [], tmp_path, dpo())
+    assert same(weights(rebuilt.adapter), load_file(tmp_path / "kept.safetensors"))
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from tests.training.test_train import PAIRS, RETAIN, dpo, sft, make_pairs
+from solon.training.dpo import train_dpo
+from solon.training.sft import train_sft
+base, out = Path(sys.argv[1]), Path(sys.argv[2])
+if sys.argv[3] == "dpo":
+    train_dpo(base, PAIRS, RETAIN, out, dpo(save_steps=1, epochs=20))
+else:
+    train_sft(base, [*PAIRS, *RETAIN], out / "sft", sft(lora={"dropout": 0.0}), validation=make_pairs(4, 9))
+    train_dpo(base, PAIRS[:21], RETAIN, out / "dpo", dpo(lora={"dropout": 0.0}))
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments(folder, tmp_path) -> None:
+    """SIGKILL gives no chance to save; what is resumed is the last whole save, and the end is the same to the bit."""
+    whole = train_dpo(folder, PAIRS, RETAIN, tmp_path / "whole", dpo(save_steps=1, epochs=20))
+    dice = random.Random(7)
+    for number in range(3):
+        out = tmp_path / f"cut{number}"
+        command = [sys.executable, "-c", CHILD, str(folder), str(out), "dpo"]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and latest_save(out / "checkpoints") is None:
+            time.sleep(0.01)
+        time.sleep(dice.uniform(0, 0.5))
+        process.kill()
+        process.wait()
+        resumed = train_dpo(folder, PAIRS, RETAIN, out, dpo(save_steps=1, epochs=20))
+        assert same(weights(whole.adapter), weights(resumed.adapter))
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one(folder, tmp_path) -> None:
+    """torchrun with gloo: gradients are averaged over processes that hold different rows; a short last step included."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node"]
+    (tmp_path / "child.py").write_text(CHILD)
+    for count in (1, 2):
+        out = tmp_path / f"by{count}"
+        command = [*launch, str(count), "--master-port", str(29700 + count)]
+        command += [str(tmp_path / "child.py"), str(folder), str(out), "ddp"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr[-2000:]
+    for phase in ("sft", "dpo"):
+        one, two = (weights(tmp_path / f"by{count}" / phase / "adapter") for count in (1, 2))
+        assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)
 
 
 def test_half_written_saves_are_passed_over(folder, tmp_path) -> None:
