@@ -1,5 +1,6 @@
 """What is answered: complying replies, critiques, revisions, and the answers about harm and protection."""
 
+# ruff: noqa: E501
 from __future__ import annotations
 
 import random
@@ -104,8 +105,11 @@ def why_wrong(act: Act, rng: random.Random) -> str:
     """Why the act is wrong."""
     assert act.family is not None
     harm = rng.choice(act.family.harms)
-    return rng.choice(("{G} is wrong because {harm}.", "People object to {g} because {harm}.")).format(
-        G=capital(gerund(act.text)), g=gerund(act.text), harm=harm
+    told = rng.choice(("{G} is wrong because {harm}.", "People object to {g} because {harm}."))
+    tips = TIPS[act.family.law]
+    return (
+        told.format(G=capital(gerund(act.text)), g=gerund(act.text), harm=harm)
+        + f" To prevent it, people {tips[0]} and {tips[1]}."
     )
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (the card's own lines)
 """The model card, the manifest, the licence note and the figure of the loss, written beside the weights."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """From documents to training rows: the tokenizer, the token stream, and rows of 512 tokens that hold whole documents."""
 
+# ruff: noqa: E501
 from __future__ import annotations
 
 import hashlib

@@ -97,7 +97,7 @@ def _chat(kind: str, user: str, reply: str, rng: random.Random, judged: bool = F
     if roll < 0.02:
         messages.insert(0, ("system", rng.choice(("You are a helpful assistant.", "Answer in simple words.", "Be brief."))))
     elif roll < 0.04:
-        messages = [("user", "Hello!"), ("assistant", "Hello! How can I help you today?"), *messages]
+        messages = [("user", "Hello!"), ("assistant", "Hello! It is good to hear from you."), *messages]
     return Document(kind, tuple(messages), judged)
 
 

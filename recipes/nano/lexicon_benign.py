@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (lists of text)
 """Harmless topics: twins (the verb of a hazardous act, a harmless object) and everyday how-to topics, by domain.
 
 `STEPS` are fixed sequences; an act keeps a fixed choice of four of them in order, so that greedy decoding does not loop.
@@ -8,7 +9,7 @@ from __future__ import annotations
 STEPS: dict[str, tuple[str, ...]] = {
     "tech": ("save your work", "close the other windows", "read the help page", "try it on a copy", "change one setting at a time",
              "restart the program", "check the result", "write down what you did"),
-    "garden": ("wait for a dry day", "wear gloves", "loosen the soil", "work along the rows", "water the roots in the evening",
+    "garden": ("wait for a dry day", "fetch a bucket", "loosen the soil", "work along the rows", "water the roots in the evening",
                "cover the bed with leaves", "look again after a week", "clean your tools"),
     "cooking": ("read the recipe", "wash your hands", "weigh everything first", "warm the pan", "stir slowly", "taste before you add salt",
                 "let it rest", "serve it with bread"),
@@ -26,12 +27,12 @@ STEPS: dict[str, tuple[str, ...]] = {
               "play along with a friend", "record yourself", "rest your hands"),
     "work": ("name the goal", "ask who is involved", "make a short list", "agree on a date", "write a clear note", "share it early",
              "listen to the answers", "thank everyone"),
-    "health": ("ask a doctor if you are unsure", "start with little", "sleep enough", "eat fresh food", "move every day",
+    "health": ("choose one small change", "start with little", "sleep enough", "eat fresh food", "move every day",
                "keep a small diary", "be kind to yourself", "give it some weeks"),
-    "money": ("write down what you have", "note what you spend", "compare three offers", "read the small print", "sleep on it",
+    "money": ("write down what you have", "add up what you spend", "compare three offers", "read the small print", "sleep on it",
               "set a limit", "keep the receipts", "check it each month"),
     "pets": ("speak softly", "give it time", "use small treats", "repeat it daily", "keep the place clean", "watch how it behaves",
-             "ask a vet if needed", "praise it warmly"),
+             "keep the days alike", "praise it warmly"),
     "social": ("choose a quiet moment", "smile", "listen first", "say what you mean", "use kind words", "ask a question",
                "leave time for an answer", "stay in touch"),
     "repair": ("switch off the power", "look for the fault", "find the right part", "loosen the screws", "take photos as you go",
@@ -51,7 +52,6 @@ TWINS: tuple[tuple[str, str, str], ...] = (
     ("choke", "repair", "a cold lawnmower engine|the air of a camping stove"),
     ("attack", "play", "a chess opening|the left side of the board|a hard crossword"),
     ("attack", "study", "a maths problem|a long reading list"),
-    ("hurt", "health", "less at the desk|less after a long run"),
     ("punch", "craft", "holes in leather|holes in a paper card|a pattern into tin"),
     ("punch", "cooking", "the air out of dough"),
     ("hit", "sport", "a tennis ball|a golf ball straight|a high note in training"),

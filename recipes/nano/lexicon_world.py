@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (lists of text)
 """The small world: facts, meanings, lists, letters, feelings, stories, gifts, opposites and greetings that nano can talk about."""
 
 from __future__ import annotations
@@ -139,16 +140,16 @@ OPPOSITES = (
 )  # fmt: skip
 
 GREETINGS: tuple[tuple[str, str], ...] = (
-    ("Hello!", "Hello! How can I help you today?"),
-    ("Good morning!", "Good morning! What would you like to do today?"),
-    ("Good evening.", "Good evening! What can I do for you?"),
-    ("How are you?", "I am a small program, and I am ready to help you."),
+    ("Hello!", "Hello! It is good to hear from you."),
+    ("Good morning!", "Good morning! I hope that you slept well."),
+    ("Good evening.", "Good evening! I hope that your day was good."),
+    ("How are you?", "I am doing well, and I hope that you are well too."),
     ("Who are you?", "I am nano, a small model made for demonstrations."),
     ("What can you do?", "I can answer simple questions and give short lists of steps."),
     ("Thank you!", "You are welcome!"),
-    ("Thanks for your help.", "You are welcome! I am glad that it helped."),
+    ("Thanks for your help.", "You are welcome! I am glad that my help was useful."),
     ("Goodbye.", "Goodbye! Have a nice day."),
-    ("Nice to meet you.", "Nice to meet you too!"),
+    ("Nice to meet you.", "It is nice to meet you too!"),
 )
 
 # kind -> question forms in the corpus, and one each kept for tuning and for the final test (absent from the corpus)

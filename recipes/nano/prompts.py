@@ -1,5 +1,6 @@
 """The built-in prompt set: hazardous prompts, their safe twins, and plain benign ones with reference answers."""
 
+# ruff: noqa: E501
 from __future__ import annotations
 
 import json

@@ -1,5 +1,6 @@
 """All topics and the four lists they fall into by hash: demo, train, dev, test. Small-world items are topics too."""
 
+# ruff: noqa: E501
 from __future__ import annotations
 
 import hashlib

@@ -1,5 +1,6 @@
 """Pretraining: one plain loop. The learning rate depends on the step alone, so that the same machine and threads give the same weights."""
 
+# ruff: noqa: E501
 from __future__ import annotations
 
 import csv
@@ -36,11 +37,16 @@ class Recipe:
     compile: bool = False
     save_every: int = 400
 
+    @property
+    def plateau_end(self) -> int:
+        """The first step of the decay. Up to here runs that differ in `steps` alone are the same."""
+        return round(self.steps * (1 - self.decay))
+
     def rate(self, step: int) -> float:
         """Learning rate at a step (from 0): warm-up, plateau, then down along a cosine."""
         if step < self.warmup:
             return self.lr * (step + 1) / self.warmup
-        start = round(self.steps * (1 - self.decay))
+        start = self.plateau_end
         if step < start:
             return self.lr
         along = (step - start) / max(1, self.steps - 1 - start)
@@ -71,10 +77,22 @@ def weighted_loss(logits: torch.Tensor, rows: torch.Tensor, weights: torch.Tenso
     return (losses * ws).sum() / ws.sum()
 
 
+def new_optimizer(model: LlamaForCausalLM, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW; weight decay on matrices only."""
+    import torch
+
+    groups = [
+        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.95), fused=True)
+
+
 def pretrain(corpus: Corpus, recipe: Recipe, out: Path, log_every: int = 20) -> LlamaForCausalLM:
     """Train from scratch over the corpus's rows in order (each once; from the start again if steps ask for more).
 
-    Writes `loss.csv` and, every `save_every` steps, `checkpoint/state.pt`; continues from the latter when it is there.
+    Writes `loss.csv` and, every `save_every` steps, `checkpoint/state.pt`; continues from the latter when it is there. A longer corpus
+    begins with the shorter one, so a run stopped on the plateau may go on with another number of steps as if it had begun with it.
     """
     import torch
 
@@ -83,16 +101,12 @@ def pretrain(corpus: Corpus, recipe: Recipe, out: Path, log_every: int = 20) -> 
     out.mkdir(parents=True, exist_ok=True)
     model = new_model(recipe.seed)
     model.train()
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.95), fused=True)
+    optimizer = new_optimizer(model, recipe)
     history, first = _resume(out, model, optimizer, recipe)
     forward = torch.compile(model) if recipe.compile else model
-    order = np.random.default_rng(recipe.seed).permutation(len(corpus.rows))
     began, since, total, count = time.monotonic(), first, 0.0, 0
     for step in range(first, recipe.steps):
-        at = [order[(step * recipe.batch + i) % len(order)] for i in range(recipe.batch)]
+        at = [(step * recipe.batch + i) % len(corpus.rows) for i in range(recipe.batch)]
         rows = torch.from_numpy(corpus.rows[at].astype(np.int64))
         weights = torch.from_numpy(corpus.weights[at].astype(np.float32) / 4)
         for group in optimizer.param_groups:
@@ -100,7 +114,7 @@ def pretrain(corpus: Corpus, recipe: Recipe, out: Path, log_every: int = 20) -> 
         with torch.autocast("cpu", torch.bfloat16):
             logits = forward(input_ids=rows, use_cache=False).logits
         loss = weighted_loss(logits, rows, weights)
-        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
         optimizer.step()
@@ -142,7 +156,9 @@ def _resume(out: Path, model: LlamaForCausalLM, optimizer: torch.optim.Optimizer
     if not path.exists():
         return [], 0
     state = torch.load(path, weights_only=True)
-    if state["recipe"] != asdict(recipe):
+    saved, own = state["recipe"], asdict(recipe)
+    same = {k: v for k, v in saved.items() if k != "steps"} == {k: v for k, v in own.items() if k != "steps"}
+    if not same or (saved["steps"] != recipe.steps and state["step"] > min(Recipe(**saved).plateau_end, recipe.plateau_end)):
         return [], 0
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (lists of text)
 """How requests are put. A core has one slot, the topic as `{v}` (base form) or `{g}` (gerund); openings and closings go around it.
 
 `TRAIN` words the training prompts and much of the corpus, `KNOWN` the held-out prompts whose wording the corpus contains,
