@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from typing import Annotated
 
@@ -58,15 +59,13 @@ def _print_report(report: dict) -> None:
 def diff(before: Spec, after: Spec, as_json: JsonFlag = False) -> None:
     """What changed between two constitutions. Exit 0 when nothing did, 1 when something did."""
     from solon.constitution import diff as compare
-    from solon.constitution import load
+    from solon.constitution import load, render_diff
 
     changes = compare(load(before), load(after))
     if as_json:
-        emit({"changes": [c.model_dump(mode="json") for c in changes]})
+        emit({"changes": [dataclasses.asdict(c) for c in changes]})
     else:
-        for change in changes:
-            print(change)
-        print(f"{len(changes)} changes")
+        print(render_diff(changes))
     sys.exit(1 if changes else 0)
 
 

@@ -1,0 +1,139 @@
+"""The command line as a black box: exit codes, one JSON object, and refusals that name the mend."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from solon.cli import main as cli
+
+
+def solon(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[int, str, str]:
+    """(exit code, stdout, stderr) of one command, in this process."""
+    monkeypatch.setattr(sys, "argv", ["solon", *words])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    try:
+        cli.main()
+        code = 0
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    return lambda *words: solon(capsys, monkeypatch, *words)
+
+
+def test_check_json_is_one_object(run) -> None:
+    code, out, _ = run("check", "five-laws", "--json")
+    report = json.loads(out)
+    assert code == 0
+    assert [p["rank"] for p in report["principles"]] == [0, 1, 2, 3, 4]
+    assert {"id", "version", "hash", "principles", "limits", "gates", "warnings", "ignored"} <= set(report)
+
+
+def test_check_trading_warns_and_strict_fails(run) -> None:
+    code, out, _ = run("check", "trading", "--json")
+    assert code == 0 and len(json.loads(out)["limits"]) == 30
+    assert run("check", "trading", "--strict")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("check", "five-lows"), "did you mean"),
+        (("run", "--prompts", "absent.csv"), "got nothing there"),
+        (("run", "--config", "absent.yaml"), "got nothing there"),
+        (("run", "sed=1"), "expected a known setting"),
+        (("run", "--constitution", "absent.md"), "expected"),
+        (("run", "--max-prompts", "0"), "greater than or equal to 1"),
+        (("eval", "/nowhere/model", "--out", "OUT"), "/nowhere/model"),
+        (("chat", "scripted"), "scripted"),
+        (("eval", "scripted", "--out", "OUT"), "scripted"),
+        (("eval", "http://127.0.0.1:9/v1#m", "--out", "OUT"), "127.0.0.1:9"),
+        (("report", "absent"), "got nothing there"),
+        (("train", "sft", "--data", "absent.jsonl", "--model", "nano", "--out", "OUT"), "got nothing there"),
+        (("schema", "pairr"), "did you mean 'pair'"),
+    ],
+)
+def test_refusals_exit_2_and_name_the_mend(run, words: tuple[str, ...], complaint: str, tmp_path: Path) -> None:
+    code, out, err = run(*(w.replace("OUT", str(tmp_path / "out")) for w in words))
+    assert code == 2, err
+    assert complaint in err and "mend:" in err
+    assert out == ""
+    assert not list(tmp_path.rglob("*.jsonl"))
+
+
+def test_an_error_with_json_is_one_object_too(run) -> None:
+    code, out, _ = run("check", "five-lows", "--json")
+    found = json.loads(out)
+    assert code == 2 and found["exit_code"] == 2 and found["error"] and found["mend"]
+
+
+def test_an_empty_prompt_file_is_refused(run, tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("prompt\n")
+    code, _, err = run("run", "--prompts", str(tmp_path / "p.csv"), "--out", str(tmp_path / "out"))
+    assert code == 2 and "at least one prompt" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_init_writes_files_that_check_and_never_overwrites(run, tmp_path: Path) -> None:
+    assert run("init", str(tmp_path / "mine"))[0] == 0
+    assert run("check", str(tmp_path / "mine/constitution.md"))[0] == 0
+    code, out, _ = run("run", "--config", str(tmp_path / "mine/run.yaml"), "--print-config", "--json")
+    assert code == 0 and json.loads(out)["constitution"].endswith("constitution.md")
+    code, _, err = run("init", str(tmp_path / "mine"))
+    assert code == 2 and "expected no file" in err
+
+
+def test_diff_exits_1_when_something_changed(run) -> None:
+    assert run("diff", "five-laws", "five-laws")[0] == 0
+    code, out, _ = run("diff", "five-laws", "contemplative", "--json")
+    assert code == 1 and json.loads(out)["changes"]
+
+
+@pytest.mark.parametrize("name", ["config", "constitution", "prompt", "pair", "dropped", "evaluation"])
+def test_schemas_are_json_schema(run, name: str) -> None:
+    import jsonschema
+
+    code, out, _ = run("schema", name)
+    assert code == 0
+    jsonschema.Draft202012Validator.check_schema(json.loads(out))
+
+
+def test_another_configuration_in_the_folder_is_refused(run, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("constitution: other\n")
+    code, _, err = run("run", "--out", str(tmp_path))
+    assert code == 2 and "another one" in err
+
+
+def test_help_is_quick() -> None:
+    """Start-up imports neither torch nor transformers; half a second is measured in the benchmarks, not here."""
+    code = "import sys, solon.cli.main; print([m for m in ('torch', 'transformers', 'scipy', 'matplotlib') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signals_leave_with_their_code(tmp_path: Path, number: int, code: int) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "solon", "run", "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run/journal.sqlite").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(1)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert "the same command goes on" in err
+    assert not (tmp_path / "run/pairs.jsonl").exists()
