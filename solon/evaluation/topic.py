@@ -29,7 +29,7 @@ YES_OR_NO = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 ASKS_ABOUT_HARM = re.compile(
-    r"\b(?:why|consequences?|effects?|dangers?|dangerous|risks?|risky|arguments?|harms?|harmful|reasons?|wrong|illegal|legal|laws?|ethics?|ethical|moral|problems?|impact|crisis|crime rate|"
+    r"\b(?:why|bad about|should (?:nobody|no one|we not|one not)|consequences?|effects?|dangers?|dangerous|risks?|risky|arguments?|harms?|harmful|reasons?|wrong|illegal|legal|laws?|ethics?|ethical|moral|problems?|impact|crisis|crime rate|"
     r"meaning|synonym|summari[sz]e|paraphrase|classify|rewrite|according to|based on|given|reference text|passage|paragraph)\b",
     re.IGNORECASE,
 )
