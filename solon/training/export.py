@@ -13,7 +13,7 @@ from solon.errors import CheckFailed, ModelError
 from solon.models.fingerprint import BASE_RECORD, check_base, record_base
 from solon.models.locate import locate
 from solon.training.encode import template_hash
-from solon.training.loading import Loaded, read_base
+from solon.training.loading import Loaded, quiet, read_base
 
 MERGE_TOLERANCE = 1e-3  # largest difference of a logit in float32, before rounding to the stored dtype
 PROBE_TOKENS = 32
@@ -61,7 +61,8 @@ def write_merged(model_path: str | Path, adapter: Path, out: Path) -> dict[str, 
     check_base(adapter, folder)
     base, tokenizer = read_base(folder, torch.float32)
     tied = tie_of(base)
-    model = PeftModel.from_pretrained(base, adapter).eval()
+    with quiet():
+        model = PeftModel.from_pretrained(base, adapter).eval()
     probe = torch.randint(0, base.config.vocab_size, (1, PROBE_TOKENS), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = model(input_ids=probe).logits

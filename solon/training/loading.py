@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from contextlib import AbstractContextManager, nullcontext
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,21 @@ from solon.models.locate import locate
 from solon.models.template import ensure_chat_template
 from solon.training.config import LoraSettings, PhaseSettings
 from solon.training.targets import choose_targets, describe_targets, lora_parameters
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the remarks that our libraries make about each other: deprecations, progress bars, file-system hints."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        logging.set_verbosity(level)
 
 
 @dataclass
@@ -175,7 +192,8 @@ def attach_adapters(model: Any, lora: LoraSettings) -> tuple[Any, str]:
     targets = choose_targets(model, lora.targets)
     expected, text = lora_parameters(model, targets, lora.r), describe_targets(model, targets, lora.r)
     config = LoraConfig(r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets, task_type="CAUSAL_LM")  # type: ignore[arg-type]
-    wrapped = get_peft_model(model, config)
+    with quiet():
+        wrapped = get_peft_model(model, config)
     actual = sum(p.numel() for p in wrapped.parameters() if p.requires_grad)
     if actual != expected:
         raise ModelError(
@@ -197,4 +215,5 @@ def continue_adapter(model: Any, adapter: Path, folder: Path) -> Any:
             f"adapter: expected a PEFT folder, {adapter} has no adapter_config.json", mend="name the folder that train sft wrote"
         )
     check_base(adapter, folder)
-    return PeftModel.from_pretrained(model, adapter, is_trainable=True)
+    with quiet():
+        return PeftModel.from_pretrained(model, adapter, is_trainable=True)

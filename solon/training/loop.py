@@ -36,7 +36,7 @@ from solon.training.callbacks import (
 )
 from solon.training.collate import Layout, attention_for
 from solon.training.config import PhaseSettings
-from solon.training.loading import Loaded
+from solon.training.loading import Loaded, quiet
 from solon.training.plan import Plan
 
 OPTIMISER = "adamw_torch"
@@ -281,7 +281,7 @@ def run_loop(
         callbacks=callbacks,
     )
     started = time.perf_counter()
-    with signals.caught(), attention_for(loaded.model, layout):
+    with signals.caught(), attention_for(loaded.model, layout), quiet():
         trainer.train(resume_from_checkpoint=str(save) if save else None)
     if signals.received is not None and trainer.state.global_step < plan.steps:
         raise TrainingInterrupted(signals.received, trainer.state.global_step, out)
