@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from solon.errors import ModelError
-from solon.models.answers import Outcome, Retry, pause, read_answer
+from solon.models.answers import DOWN, Outcome, Retry, pause, read_answer
 from solon.models.base import Completion, Dialogue, Message, Progress, Request, content_hash
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ class HTTPModel:
         if status in (401, 403):
             return f"HTTP {status}, it wants an API key (set SOLON_API_KEY)"
         if status != 200:
-            return [] if status < 500 else f"HTTP {status}"
+            return f"HTTP {status}" if status in DOWN else []  # it answers; not every server can list its models
         try:
             return [str(entry["id"]) for entry in json.loads(raw)["data"]]
         except (ValueError, KeyError, TypeError):

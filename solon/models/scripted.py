@@ -15,14 +15,15 @@ class Scripted:
     """Replies from a sequence, in the order asked, or from a function of the request.
 
     A function may raise; the request then fails as a served model's would (`finish="error"`). Token counts are words.
-    `asked` keeps every request, for assertions.
+    `asked` keeps every request, for assertions. The identity is a hash of the name and the replies, or the function's name.
     """
 
     scripted = True
 
     def __init__(self, replies: Sequence[str] | Callable[[Request], str], *, name: str = "scripted") -> None:
         self.name = name
-        self.identity = "scripted:" + content_hash([name, list(replies) if not callable(replies) else repr(replies)])
+        script = getattr(replies, "__qualname__", type(replies).__name__) if callable(replies) else list(replies)
+        self.identity = "scripted:" + content_hash([name, script])
         self.asked: list[Request] = []
         self._replies = replies
         self._next = 0

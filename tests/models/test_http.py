@@ -255,9 +255,9 @@ def test_finished_completions_are_never_asked_again(serve: Callable[..., Server]
     [
         (web.Response(text="<html>", content_type="text/html"), "expected the JSON list"),
         (web.Response(status=401), "SOLON_API_KEY"),
-        (web.Response(status=500), "HTTP 500"),
+        (web.Response(status=503), "HTTP 503"),
     ],
-    ids=["html", "401", "500"],
+    ids=["html", "401", "503"],
 )
 def test_nonsense_at_the_start_is_refused(serve: Callable[..., Server], models: web.Response, expected: str) -> None:
     with pytest.raises(ModelError, match=expected):
