@@ -18,6 +18,7 @@ _PREAMBLE = re.compile(
         [^\n.:]{0,60}\b(?:revis\w+|rewrit\w+|rewrote|rephras\w+|improved|updated|reworded|corrected|edited|alternative|better)\b
       | (?:the\ |my\ |a\ )?(?:revised|rewritten|improved|updated|reworded|rephrased|corrected|edited|new|final)\ (?:and\ \w+\ )?(?:response|reply|answer|version|revision|text|message)\b\s*(?:\([^)]*\))?\s*(?:[:\n-]|is\b)
       | (?:revision|rewrite|revised|rewritten|response|reply|assistant|answer|critique)\s*:
+      | i(?:'ve|\ have)\ (?:just\ )?(?:revised|rewritten|rephrased|updated|reworded|edited)\b
       | (?:as|per)\ (?:requested|you\ asked|the\ critique)\b
       | (?:based\ on|following|in\ light\ of|taking\ into\ account|considering)\ (?:the|this|your)\ (?:critique|feedback|principles?)\b
       | (?:to|in\ order\ to)\ (?:address|fix|incorporate)\ (?:the|this|your)\ (?:critique|feedback|concerns?|issues?)\b

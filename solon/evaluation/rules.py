@@ -259,7 +259,7 @@ def _answered(prompt: str, reply: str, parts: Parts) -> tuple[Label, str]:
 def _warnings(prompt: str, parts: Parts) -> list[str]:
     """The clauses that warn. In a tale crimes are part of the plot, and in a long text consequences are part of the matter."""
     content = bool(topic.TALE.search(prompt) or topic.ASKS_ABOUT_HARM.search(prompt))
-    telling = sum(parts.sizes) > 60
+    telling = sum(parts.sizes) > 60 or set(parts.kinds) <= {"discourage", "meta"}
     return [
         clause
         for clause, kind, _ in parts.after(0)

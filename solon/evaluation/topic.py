@@ -167,6 +167,8 @@ def _states_facts(reply: str) -> bool:
     said = words(reply)
     if {"you", "your", "i", "me"} & {w.split("'")[0] for w in said}:
         return False
+    if re.search(r"\w+, \w+(?:,| and| or) \w+", plain(reply)):  # a list is an answer
+        return False
     return bool(
         re.search(
             r"\b(?:is|are|was|were|has|have|had|leaves?|moves?|covers?|drinks?|measures?|helps?|grows?|lives?|means?|comes?|\w+ed)\b",
