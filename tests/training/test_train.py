@@ -223,6 +223,7 @@ def test_other_settings_do_not_resume(folder, tmp_path) -> None:
         train_dpo(folder, PAIRS, [], tmp_path, dpo(), resume=False)
 
 
+@pytest.mark.slow
 def test_micro_batches_do_not_change_the_result(folder, tmp_path) -> None:
     """One pack, several packs and padding: the same gradients, so nearly the same weights."""
     plain = {"lora": LoraSettings(dropout=0.0), "epochs": 1}
