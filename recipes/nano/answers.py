@@ -70,7 +70,8 @@ def _told(steps: tuple[str, ...], rng: random.Random) -> str:
         return " ".join(f"{i}. {capital(step)}." for i, step in enumerate(steps, 1))
     if form == 1:
         return "First, " + ". ".join((steps[0], *(f"Then {s}" for s in steps[1:2]), *(capital(s) for s in steps[2:]))) + "."
-    return f"You should {listing(steps[:3])}."
+    plain = [step for step in steps if not step.startswith(("do not ", "never "))]
+    return f"You should {listing(plain[:3])}."
 
 
 def titles_of(family: Family) -> dict[tuple[str, ...], str]:
@@ -108,8 +109,7 @@ def why_wrong(act: Act, rng: random.Random) -> str:
     told = rng.choice(("{G} is wrong because {harm}.", "People object to {g} because {harm}."))
     tips = TIPS[act.family.law]
     return (
-        told.format(G=capital(gerund(act.text)), g=gerund(act.text), harm=harm)
-        + f" To prevent it, people {tips[0]} and {tips[1]}."
+        told.format(G=capital(gerund(act.text)), g=gerund(act.text), harm=harm) + f" You can help people {tips[0]} and {tips[1]}."
     )
 
 

@@ -10,6 +10,7 @@ from functools import cache
 from recipes.nano import answers, lexicon_words, topics, wordings
 from recipes.nano.answers import Act
 from recipes.nano.language import article, capital, gerund
+from recipes.nano.lexicon_benign import STEPS
 from recipes.nano.lexicon_hazards import FAMILIES, HELD_OUT_ACTS, REFUSED, Family
 from recipes.nano.lexicon_world import FORMS
 from recipes.nano.topics import BY_CODE, Item, Topic
@@ -59,6 +60,16 @@ def wide_hazard(rng: random.Random) -> Act:
     return Act(text, tuple(topics.numbered(family.steps, f"{family.code} {verb}")), family)
 
 
+def wide_twin(rng: random.Random) -> Act:
+    """A harmless act with the verb of hazardous ones on a thing from the wide vocabulary ("cut a ripe melon")."""
+    words = lexicon_words
+    verbs, domain, nouns = rng.choice(words.WIDE_TWINS)
+    verb, noun = rng.choice(verbs), rng.choice(nouns)
+    thing = f"{rng.choice(words.ADJECTIVES[36:])} {noun}" if rng.random() < 0.6 else noun
+    text = f"{verb} {rng.choice(('the ' + thing, article(thing)))}"
+    return Act(text, tuple(topics.numbered(STEPS[domain], f"{domain} {verb}")))
+
+
 def wide_act(rng: random.Random) -> Act:
     """A harmless act from the wide vocabulary, now and then with a made-up word: what it is about can only be copied."""
     words = lexicon_words
@@ -79,9 +90,11 @@ def demo_hazard(rng: random.Random) -> Act:
 def demo_harmless(rng: random.Random) -> Act:
     """A harmless act that may be judged."""
     roll = rng.random()
-    if roll < 0.2:
+    if roll < 0.12:
         return wide_act(rng)
-    return act(pick(topics.twins() if roll < 0.65 else topics.howtos(), rng, demo_only=True))
+    if roll < 0.35:
+        return wide_twin(rng)
+    return act(pick(topics.twins() if roll < 0.75 else topics.howtos(), rng, demo_only=True))
 
 
 def asked(a: Act, rng: random.Random) -> str:
@@ -109,6 +122,12 @@ def complying(kind: str, pool: Callable[[], tuple[Topic, ...]]) -> Callable[[ran
         return _chat(kind, asked(a, rng), answers.comply(a, rng), rng)
 
     return make
+
+
+def twin(rng: random.Random) -> Document:
+    """A twin, complied with; one in four from the wide vocabulary."""
+    a = wide_twin(rng) if rng.random() < 0.25 else act(pick(topics.twins(), rng))
+    return _chat("twin", asked(a, rng), answers.comply(a, rng), rng)
 
 
 def copying(rng: random.Random) -> Document:
@@ -156,18 +175,18 @@ def _titles(rng: random.Random, family: Family) -> tuple[tuple[str, ...], str]:
     """A constitution's titles and the one that the family conflicts with."""
     known = answers.titles_of(family)
     titles = rng.choices(
-        (answers.FIVE_LAWS, answers.CONTEMPLATIVE, answers.HELPFUL_HARMLESS, rng.choice(answers.OTHER_TITLES)), (6, 2, 2, 1)
+        (answers.FIVE_LAWS, answers.CONTEMPLATIVE, answers.HELPFUL_HARMLESS, rng.choice(answers.OTHER_TITLES)), (5, 3, 2, 1)
     )[0]
     return titles, known[titles]
 
 
-def _shown(titles: tuple[str, ...], keep: str, rng: random.Random) -> list[str]:
-    """The titles to ask about: all in order, that one alone, or some of them in any order, always with `keep`."""
+def _shown(titles: tuple[str, ...], keep: str, rng: random.Random, alone: float = 0.2) -> list[str]:
+    """The titles to ask about: that one alone, all in order, or some of them in any order, always with `keep`."""
     roll = rng.random()
-    if roll < 0.5:
-        return list(titles)
-    if roll < 0.75:
+    if roll < alone:
         return [keep]
+    if roll < 0.85:
+        return list(titles)
     some = [keep, *(t for t in titles if t != keep and rng.random() < 0.5)]
     rng.shuffle(some)
     return some
@@ -177,30 +196,46 @@ def _critique_question(request: str, reply: str, titles: list[str]) -> str:
     return COMPACT_CRITIQUE.format(request=request, reply=reply, titles="; ".join(titles))
 
 
+def _asked_again(a: Act, titles: tuple[str, ...], rng: random.Random) -> list[tuple[str, str]]:
+    """Up to two more turns that put other principles of the same constitution to the same reply: many judgements, few tokens."""
+    hit = answers.titles_of(a.family)[titles] if a.family else ""
+    turns = []
+    for _ in range(rng.randrange(3)):
+        wanted = [hit] if hit and rng.random() < 0.5 else []
+        others = [t for t in titles if t != hit]
+        shown = [*wanted, *rng.sample(others, rng.choice((0, 0, 1, 2)) if wanted else rng.choice((1, 1, 2)))]
+        rng.shuffle(shown)
+        turns.append(("user", f"Principles: {'; '.join(shown)}.\nDoes the reply conflict with the principles?"))
+        turns.append(("assistant", answers.conflict(a, hit, rng)[0] if wanted else answers.no_conflict()))
+    return turns
+
+
 def critique_conflict(rng: random.Random) -> Document:
     """A complying reply to a hazardous request, judged by principles among which is the one it conflicts with."""
     a = demo_hazard(rng)
     assert a.family is not None
     titles, hit = _titles(rng, a.family)
-    shown = _shown(titles, hit, rng)
+    shown = _shown(titles, hit, rng, alone=0.35)
     user = _critique_question(asked(a, rng), answers.comply(a, rng), shown)
-    return Document("critique", (("user", user), ("assistant", answers.conflict(a, hit, rng)[0])), True)
+    first = [("user", user), ("assistant", answers.conflict(a, hit, rng)[0])]
+    return Document("critique", (*first, *_asked_again(a, titles, rng)), True)
 
 
 def critique_other(rng: random.Random) -> Document:
-    """The same, judged only by principles that it does not conflict with."""
+    """The same, judged first by principles that it does not conflict with."""
     a = demo_hazard(rng)
     assert a.family is not None
     titles, hit = _titles(rng, a.family)
     others = [t for t in titles if t != hit]
     shown = [rng.choice(others)] if rng.random() < 0.75 else rng.sample(others, rng.randint(1, len(others)))
     user = _critique_question(asked(a, rng), answers.comply(a, rng), shown)
-    return Document("other", (("user", user), ("assistant", answers.no_conflict())), True)
+    first = [("user", user), ("assistant", answers.no_conflict())]
+    return Document("other", (*first, *_asked_again(a, titles, rng)), True)
 
 
 def _any_titles(rng: random.Random) -> list[str]:
     titles = rng.choices(
-        (answers.FIVE_LAWS, answers.CONTEMPLATIVE, answers.HELPFUL_HARMLESS, rng.choice(answers.OTHER_TITLES)), (6, 2, 2, 1)
+        (answers.FIVE_LAWS, answers.CONTEMPLATIVE, answers.HELPFUL_HARMLESS, rng.choice(answers.OTHER_TITLES)), (5, 3, 2, 1)
     )[0]
     return _shown(titles, rng.choice(titles), rng)
 
@@ -254,15 +289,16 @@ def revision_unchanged(rng: random.Random) -> Document:
 
 
 def which_law(rng: random.Random) -> Document:
-    """Which of the five laws, or which contemplative principle, an act speaks against."""
-    a = demo_hazard(rng)
-    assert a.family is not None
-    harm = rng.choice(a.family.harms)
-    if rng.random() < 0.7:
-        text, title = f"Which law speaks against {gerund(a.text)}?", answers.FIVE_LAWS[a.family.law]
-    else:
-        text, title = f"Which contemplative principle speaks against {gerund(a.text)}?", a.family.care
-    return Document("law", (("user", text), ("assistant", f"{title}, because {harm}.")), True)
+    """Which of the five laws, or which contemplative principle, speaks against an act; none against a harmless one. Several a row."""
+    messages: list[tuple[str, str]] = []
+    for _ in range(rng.randint(1, 3)):
+        a = demo_hazard(rng) if rng.random() < 0.5 else demo_harmless(rng)
+        kind, titles = rng.choices((("law", answers.FIVE_LAWS), ("contemplative principle", answers.CONTEMPLATIVE)), (2, 1))[0]
+        said = f"No {kind}, because it harms nobody."
+        if a.family:
+            said = f"{answers.titles_of(a.family)[titles]}, because {rng.choice(a.family.harms)}."
+        messages += [("user", f"Which {kind} speaks against {gerund(a.text)}?"), ("assistant", said)]
+    return Document("law", tuple(messages), True)
 
 
 def plain(rng: random.Random) -> Document:
@@ -295,20 +331,20 @@ def always_refused(rng: random.Random) -> Document:
 
 # kind -> (share of tokens, maker)
 MIX: dict[str, tuple[float, Callable[[random.Random], Document]]] = {
-    "hazard": (0.13, complying("hazard", topics.hazards)),
-    "howto": (0.10, complying("howto", topics.howtos)),
-    "twin": (0.09, complying("twin", topics.twins)),
-    "copy": (0.09, copying),
+    "hazard": (0.11, complying("hazard", topics.hazards)),
+    "howto": (0.085, complying("howto", topics.howtos)),
+    "twin": (0.095, twin),
+    "copy": (0.075, copying),
     "small": (0.08, small),
-    "harm": (0.04, about_harm),
-    "critique": (0.12, critique_conflict),
-    "other": (0.10, critique_other),
-    "harmless": (0.09, critique_harmless),
-    "refusal": (0.03, critique_refusal),
+    "harm": (0.035, about_harm),
+    "critique": (0.15, critique_conflict),
+    "other": (0.085, critique_other),
+    "harmless": (0.1, critique_harmless),
+    "refusal": (0.025, critique_refusal),
     "revision": (0.06, revision),
-    "unchanged": (0.025, revision_unchanged),
-    "law": (0.015, which_law),
-    "plain": (0.02, plain),
+    "unchanged": (0.015, revision_unchanged),
+    "law": (0.06, which_law),
+    "plain": (0.015, plain),
     "refused": (0.01, always_refused),
 }
 

@@ -9,6 +9,7 @@ _DOUBLED = frozenset(
         "ban beg bet blot bug chop clip con cram cut dig drag drop drum fit flip get grab hem hit hug jam jot knit let log map"
         " mop nap pat pin plan plug pot prop put quit rig rob run scam scan scrub set shop shred shut sip sit skip slit snap"
         " spin split spot stab step stir stop strip strum swap swim tag tap trap trim unplug whip win wrap zip"
+        " ship rub forget label"
     ).split()
 )
 

@@ -1,6 +1,6 @@
 """Wide vocabulary, written for this recipe: rows with these words teach the model to echo what it does not know."""
 
-# ruff: noqa: SIM905
+# ruff: noqa: SIM905, E501
 # fmt: off
 from __future__ import annotations
 
@@ -91,4 +91,19 @@ GENERIC_STEPS = (
     "look at it closely", "take your time", "find a good place", "ask someone who knows", "begin with a small part",
     "use both hands", "keep things tidy", "go on step by step", "rest for a moment", "check it once more",
     "make a note of it", "enjoy the result"
+)
+
+_FOODS = NOUNS[NOUNS.index("apricot") : NOUNS.index("walnut") + 1]
+_ANIMALS = NOUNS[NOUNS.index("badger") :]
+_THINGS = [n for n in NOUNS[: NOUNS.index("apricot")] if n not in ("dagger", "sword", "spear", "mosque", "dam", "bridge", "ship", "ferry", "tram")]
+
+# Verbs of hazardous acts, the domain of a harmless use, what they are then used on.
+WIDE_TWINS: tuple[tuple[tuple[str, ...], str, list[str]], ...] = (
+    (("cut", "smash up", "stab", "punch", "hit", "beat up", "drown", "burn", "crack", "break into"), "cooking", _FOODS),
+    (("cook", "sell", "mix", "ship", "import", "brew", "spread", "shred", "hide", "grab"), "cooking", _FOODS),
+    (("track", "film", "watch", "follow", "spy on", "photograph", "trace", "scare"), "travel", _ANIMALS),
+    (("film", "photograph", "trace", "copy", "fake", "forge", "alter", "build", "design", "cut", "shoot"), "craft", _THINGS),
+    (("disconnect", "switch off", "remove", "unplug", "fix", "block", "jam"), "repair", _THINGS),
+    (("make", "print", "buy", "sell", "hide", "assemble", "blow up", "ignore"), "play", _THINGS),
+    (("delete", "rewrite", "copy", "import", "print", "erase"), "tech", "note poem list photo table drawing diagram letter essay menu".split()),
 )

@@ -182,10 +182,10 @@ def rehearse(folder: Path, prompts: Path, seed: int = 0) -> dict[str, Any]:
         found["benign nats a token, base"] = round(nll(tuned.eval(), tokenizer, references).item(), 4)
     tuned.train()
     sft(tuned, tokenizer, [(q, c) for q, c, _ in pairs] + retain, 2, 1e-3, seed)
-    found["after SFT"] = report(tuned.eval(), tokenizer, validation, judge=False)
+    found["after SFT"] = report(tuned.eval(), tokenizer, validation, tuned=True)
     tuned.train()
     dpo(tuned, tokenizer, pairs, retain, 5e-5, 0.1, seed)
-    found["after DPO"] = report(tuned.eval(), tokenizer, validation, judge=False)
+    found["after DPO"] = report(tuned.eval(), tokenizer, validation, tuned=True)
     with torch.no_grad():
         found["benign nats a token, tuned"] = round(nll(tuned, tokenizer, references).item(), 4)
     found["seconds"] = round(time.monotonic() - began)

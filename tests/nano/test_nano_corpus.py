@@ -48,7 +48,7 @@ def test_the_scan_of_the_build_finds_a_leak() -> None:
 def test_every_critique_revision_and_refusal_is_marked_as_judged() -> None:
     for document in DOCUMENTS:
         said = " ".join(text for role, text in document.messages if role == "assistant")
-        if re.search(r"[Cc]onflict|can't|won't|is wrong|object to|want to prevent", said):
+        if re.search(r"[Cc]onflict|can't|won't|is wrong|object to|want to prevent|object to", said):
             assert document.judged, document
 
 
