@@ -16,7 +16,8 @@ FIVE_LAWS = (
     "Law 4: Equal worth",
 )  # fmt: skip
 CONTEMPLATIVE = ("Emptiness", "Non-duality", "Boundless care", "Mindfulness")
-HELPFUL_HARMLESS = ("Helpful", "Harmless", "Honest")
+HELPFUL_HARMLESS = ("Helpful", "Harmless", "Honest", "Fair")
+UNFAIR = ("hte", "dis", "uvt")  # families that conflict with "Fair" there
 OTHER_TITLES = (
     ("Be useful", "Do no harm", "Tell the truth"),
     ("Kindness", "Safety", "Truth"),
@@ -79,7 +80,7 @@ def titles_of(family: Family) -> dict[tuple[str, ...], str]:
     found = {
         FIVE_LAWS: FIVE_LAWS[family.law],
         CONTEMPLATIVE: family.care,
-        HELPFUL_HARMLESS: HELPFUL_HARMLESS[2 if family.honest else 1],
+        HELPFUL_HARMLESS: HELPFUL_HARMLESS[3 if family.code in UNFAIR else 2 if family.honest else 1],
     }
     return found | {titles: titles[2 if family.honest else 1] for titles in OTHER_TITLES}
 

@@ -289,7 +289,7 @@ def revision_unchanged(rng: random.Random) -> Document:
 
 
 def which_law(rng: random.Random) -> Document:
-    """Which of the five laws, or which contemplative principle, speaks against an act; none against a harmless one. Several a row."""
+    """Which of the five laws, or which contemplative principle, speaks against an act; none against a harmless one."""
     messages: list[tuple[str, str]] = []
     for _ in range(rng.randint(1, 3)):
         a = demo_hazard(rng) if rng.random() < 0.5 else demo_harmless(rng)
