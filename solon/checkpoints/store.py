@@ -11,15 +11,13 @@ root/lock, root/gc.lock     flock: one committer; savers and readers shared agai
 
 from __future__ import annotations
 
-import datetime
 import os
-import secrets
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +28,7 @@ from solon.checkpoints import changes, restoring, saving
 from solon.checkpoints.catalogue import Catalogue, check_ref_name, is_baseline
 from solon.checkpoints.changes import Track, UndeclaredEdit
 from solon.checkpoints.compare import Diff, compare
+from solon.checkpoints.compose import new_identity
 from solon.checkpoints.errors import MissingChunk, Protected, ReadOnlyStore, UnhealthyModel
 from solon.checkpoints.files import locked, require_space
 from solon.checkpoints.health import Health
@@ -188,11 +187,11 @@ class Store:
         return track
 
     def _draft(self, model: torch.nn.Module, trees: dict[str, Any], metadata: dict[str, Any] | None, track: Track) -> Manifest:
-        now = datetime.datetime.now(datetime.UTC)
+        name, created = new_identity()
         return Manifest(
-            id=f"checkpoint_{now:%Y%m%d_%H%M%S}_{secrets.token_hex(4)}",
+            id=name,
+            created=created,
             sequence=0,
-            created=now.isoformat(timespec="microseconds").replace("+00:00", "Z"),
             parent=track.base or self.head(),
             entries={},
             ties=[],
@@ -219,7 +218,7 @@ class Store:
             self._judge_health(draft, refuse_unhealthy)
             writer.finish()
         self.index.refresh()
-        self._commit(draft, tag)
+        self.commit(draft, tag)
         self._alarm(changes.undeclared(changed, Track(dirty=declared, journalled=track.journalled)) if track.base else [])
         track.base, track.entries = draft.id, dict(draft.entries)
         track.dirty -= declared
@@ -235,7 +234,13 @@ class Store:
                 mend="restore a healthy checkpoint, or save with refuse_unhealthy=False (it is then marked poisoned)",
             )
 
-    def _commit(self, draft: Manifest, tag: str | None) -> None:
+    def commit(self, draft: Manifest, tag: str | None = None) -> str:
+        """List a manifest whose chunks are all stored; returns its id.
+
+        Raises:
+            MissingChunk, StoreBusy, DiskFull, ReadOnlyStore, WriteFailed
+        """
+        self._refuse_read_only()
         with self._exclusive():
             lost = [chunk for chunk in draft.chunks() if chunk not in self.index]
             if lost:
@@ -243,6 +248,7 @@ class Store:
             self.catalogue.add(draft)
             if tag:
                 self.catalogue.set_ref("tags", tag, draft.id)
+        return draft.id
 
     def _alarm(self, names: list[str]) -> None:
         self.last_undeclared = names
@@ -322,8 +328,17 @@ class Store:
         Raises:
             UnknownCheckpoint, UnknownTensor, CorruptStore
         """
-        with self._shared(), ChunkReader(self._fresh_index()) as reader:
+        with self.reading() as reader:
             return restoring.load_tensor(self.manifest(ref).entry(name), reader)
+
+    @contextmanager
+    def reading(self) -> Iterator[ChunkReader]:
+        """A reader of verified chunks, during which nothing is collected."""
+        self._settle()
+        with self._shared():
+            self.index.refresh()
+            with ChunkReader(self.index) as reader:
+                yield reader
 
     def verify(self, ref: str) -> Manifest:
         """Read every chunk of a checkpoint; returns its manifest.
@@ -331,16 +346,11 @@ class Store:
         Raises:
             UnknownCheckpoint, CorruptManifest, CorruptPack, CorruptChunk, MissingChunk
         """
-        with self._shared(), ChunkReader(self._fresh_index()) as reader:
+        with self.reading() as reader:
             manifest = load(self.path / "manifests" / f"{self.resolve(ref)}.json")
             for chunk in sorted(manifest.chunks()):
                 reader.read(chunk)
         return manifest
-
-    def _fresh_index(self) -> Index:
-        self._settle()
-        self.index.refresh()
-        return self.index
 
     # -- names ---------------------------------------------------------------------------------------------------------
 
@@ -411,7 +421,7 @@ class Store:
         Raises:
             UnknownCheckpoint, CorruptStore
         """
-        with self._shared(), ChunkReader(self._fresh_index()) as reader:
+        with self.reading() as reader:
             return compare(self.manifest(a), self.manifest(b), reader if stats else None)
 
     def protected(self) -> dict[str, str]:

@@ -32,7 +32,7 @@ _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 class Slot:
     """One stored tensor: all names that alias exactly the same elements, and the live tensor.
 
-    `kind` is `param`, `buffer` or `part`. `names[0]` is the canonical name.
+    `kind` is `param`, `buffer`, `transient` (a buffer that state dicts leave out) or `part`. `names[0]` is the canonical name.
     """
 
     names: list[str]
@@ -93,7 +93,8 @@ def model_slots(model: torch.nn.Module) -> list[Slot]:
                 if tensor is not None:
                     name = f"{path}.{leaf}" if path else leaf
                     refuse_unsupported(name, tensor)
-                    add_alias(found, kind, name, tensor)
+                    transient = kind == "buffer" and leaf in module._non_persistent_buffers_set
+                    add_alias(found, "transient" if transient else kind, name, tensor)
     return list(found.values())
 
 

@@ -1,0 +1,157 @@
+"""In and out of the store: safetensors files, sharded and tie-correct, written as a stream; and model folders read back."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from solon.checkpoints.errors import UnsupportedTensor
+from solon.checkpoints.files import fsync_folder, named_os_errors, require_space, write_all
+from solon.checkpoints.manifest import Entry, Manifest, itemsize
+from solon.checkpoints.packs import ChunkReader
+from solon.errors import InputError
+
+if TYPE_CHECKING:
+    from solon.checkpoints.store import Store
+
+SHARD = 5 * 10**9  # bytes per file
+NAMES = {
+    "bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16": "I16", "uint32": "U32", "int32": "I32",
+    "uint64": "U64", "int64": "I64", "float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64",
+    "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "complex64": "C64",
+}  # fmt: skip
+KEPT = (".json", ".txt", ".model", ".jinja", ".tiktoken", ".md")
+
+
+def export_folder(
+    store: Store, ref: str, folder: str | Path, *, like: str | Path | None = None, shard_bytes: int = SHARD
+) -> Path:
+    """Write `model.safetensors` (or shards with an index) into a new folder; every chunk is verified on its way.
+
+    A tie is written once, under its canonical name, as transformers expects. Buffers outside the state dict are left out.
+
+    Args:
+        like: a model folder whose configuration and tokenizer files are copied beside it, so that `from_pretrained` loads it.
+
+    Raises:
+        UnknownCheckpoint, CorruptStore. InputError: the folder is not empty. UnsupportedTensor: safetensors has no such dtype.
+    """
+    target = Path(folder)
+    if target.exists() and any(target.iterdir()):
+        raise InputError(f"{target}: expected an empty or absent folder", mend="name another folder")
+    with store.reading() as reader:
+        manifest = store.manifest(ref)
+        entries = {name: entry for name, entry in manifest.entries.items() if entry.kind in ("param", "buffer")}
+        odd = [f"{name} ({entry.dtype})" for name, entry in entries.items() if entry.dtype not in NAMES]
+        if odd:
+            raise UnsupportedTensor(f"safetensors cannot hold {', '.join(odd[:5])}", mend="convert these tensors first")
+        with named_os_errors(target):
+            target.mkdir(parents=True, exist_ok=True)
+            require_space(target, sum(map(entry_bytes, entries.values())))
+            _write_shards(target, manifest, entries, reader, shard_bytes)
+            if like is not None:
+                copy_description(Path(like), target)
+            fsync_folder(target)
+    return target
+
+
+def entry_bytes(entry: Entry) -> int:
+    """Bytes of a stored tensor."""
+    return math.prod(entry.shape) * itemsize(entry.dtype)
+
+
+def copy_description(source: Path, target: Path) -> None:
+    """Copy configuration and tokenizer files, but no weights and no index of them."""
+    for file in sorted(source.iterdir()):
+        if file.suffix in KEPT and not file.name.endswith(".index.json"):
+            shutil.copyfile(file, target / file.name)
+
+
+def _write_shards(target: Path, manifest: Manifest, entries: dict[str, Entry], reader: ChunkReader, limit: int) -> None:
+    shards: list[dict[str, Entry]] = [{}]
+    size = 0
+    for name, entry in entries.items():
+        if shards[-1] and size + entry_bytes(entry) > limit:
+            shards.append({})
+            size = 0
+        shards[-1][name] = entry
+        size += entry_bytes(entry)
+    if len(shards) == 1:
+        _write_file(target / "model.safetensors", shards[0], manifest, reader)
+        return
+    weight_map = {}
+    for number, shard in enumerate(shards, 1):
+        file = f"model-{number:05}-of-{len(shards):05}.safetensors"
+        _write_file(target / file, shard, manifest, reader)
+        weight_map.update(dict.fromkeys(shard, file))
+    index = {"metadata": {"total_size": sum(map(entry_bytes, entries.values()))}, "weight_map": weight_map}
+    (target / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
+
+
+def _write_file(path: Path, entries: dict[str, Entry], manifest: Manifest, reader: ChunkReader) -> None:
+    header: dict[str, Any] = {"__metadata__": {"format": "pt", "checkpoint": manifest.id}}
+    offset = 0
+    for name, entry in entries.items():
+        header[name] = {"dtype": NAMES[entry.dtype], "shape": entry.shape, "data_offsets": [offset, offset + entry_bytes(entry)]}
+        offset += entry_bytes(entry)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    try:
+        write_all(fd, memoryview(struct.pack("<Q", len(text)) + text))
+        for entry in entries.values():
+            for chunk in entry.chunks:
+                write_all(fd, reader.read(chunk).data)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def import_folder(store: Store, folder: str | Path, *, tag: str | None = None) -> str:
+    """Store the model of a folder (loaded with transformers, so that ties and buffers are right); returns the id.
+
+    A folder with safetensors but no config.json is stored tensor by tensor.
+
+    Raises:
+        InputError: neither is there.
+    """
+    source = Path(folder)
+    metadata = {"state": "baseline", "purpose": "imported", "source": source.name}
+    if (source / "config.json").is_file():
+        from transformers import AutoModelForCausalLM
+
+        try:
+            model = AutoModelForCausalLM.from_pretrained(source, dtype="auto")
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{source}: transformers cannot load it: {error}", mend="name a causal language model's folder"
+            ) from error
+        return store.save(model, metadata=metadata, tag=tag)
+    files = sorted(source.glob("*.safetensors")) if source.is_dir() else [source]
+    if not files or not all(file.is_file() and file.suffix == ".safetensors" for file in files):
+        raise InputError(f"{source}: expected a model folder or safetensors files", mend="name a folder with config.json")
+    return store.save(_holder(files), metadata=metadata, tag=tag)
+
+
+def _holder(files: list[Path]) -> torch.nn.Module:
+    """A module tree that holds the files' tensors under their names."""
+    from safetensors.torch import load_file
+
+    root = torch.nn.Module()
+    for file in files:
+        for name, tensor in load_file(file).items():
+            path, _, leaf = name.rpartition(".")
+            module = root
+            for step in path.split(".") if path else []:
+                if step not in module._modules:
+                    module.add_module(step, torch.nn.Module())
+                module = module._modules[step]  # type: ignore[assignment]
+            module.register_parameter(leaf, torch.nn.Parameter(tensor, requires_grad=False))
+    return root

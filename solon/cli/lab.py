@@ -1,0 +1,324 @@
+"""`solon lab`: look into models and checkpoints, go back, and run experiments."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from solon.cli.output import JsonFlag, console, emit
+
+app = typer.Typer(no_args_is_help=True, help="Inspect models, and edit their weights with verified checkpoints to go back to.")
+
+StoreOption = Annotated[Path, typer.Option("--store", help="Folder of the checkpoint store.")]
+Ref = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="An id, its last eight digits, a tag, or `head`.")]
+DEFAULT = Path("data/checkpoints")
+
+
+def _open(folder: Path, *, read_only: bool = True) -> Any:
+    from solon.checkpoints import Store
+    from solon.errors import InputError
+
+    if not (folder / "FORMAT").exists():
+        raise InputError(f"{folder}: no checkpoint store here", mend="name it with --store")
+    return Store(folder, read_only=read_only)
+
+
+def _lines(lines: list[str]) -> None:
+    out = console()
+    for line in lines:
+        out.print(line, markup=False)
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.2f} MB"
+
+
+@app.command()
+def inspect(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder or hub id.")], as_json: JsonFlag = False
+) -> None:
+    """Layers, shapes, ties, statistics and outliers of a model."""
+    from solon.lab import ModelManager, WeightInspector
+
+    report = WeightInspector(ModelManager(model, dtype="auto").load_model(), model).report()
+    if as_json:
+        return emit(report)
+    lines = [f"{report['name']}: {report['tensors']} tensors, {report['elements']:,} elements, {_size(report['bytes'])}"]
+    lines += [f"shared: {' = '.join(group)}" for group in report["shared"]]
+    lines += [f"finding: {text}" for text in report["findings"]]
+    for layer in report["layers"]:
+        numbers = (
+            f"std {layer['std']:.4g}  absmax {layer['absmax']:.4g}  outliers {layer['outliers']}  dead rows {layer['dead_rows']}"
+        )
+        odd = f"  NaN {layer['nan']}  Inf {layer['inf']}" if layer["nan"] or layer["inf"] else ""
+        lines.append(f"  {layer['name']:<48} {layer['shape']!s:<16} {layer['dtype']:<9} {numbers}{odd}")
+    return _lines(lines)
+
+
+@app.command()
+def log(store: StoreOption = DEFAULT, as_json: JsonFlag = False) -> None:
+    """Checkpoints, oldest first, as a tree of edits."""
+    from dataclasses import asdict
+
+    from solon.lab.dashboards import _line, tree
+
+    records = [asdict(info) for info in _open(store).log()]
+    if as_json:
+        return emit({"checkpoints": records})
+    return _lines([f"{'  ' * depth}{_line(record)}" for depth, record in tree(records)] or ["no checkpoints"])
+
+
+@app.command()
+def show(ref: Ref, store: StoreOption = DEFAULT, as_json: JsonFlag = False) -> None:
+    """One checkpoint: metadata, parts, ties, tensors with their recorded health."""
+    manifest = _open(store).manifest(ref)
+    tensors = {name: entry.to_json() for name, entry in manifest.entries.items()}
+    if as_json:
+        return emit(
+            {
+                "id": manifest.id,
+                "created": manifest.created,
+                "parent": manifest.parent,
+                "metadata": manifest.metadata,
+                "parts": sorted(manifest.parts),
+                "ties": manifest.ties,
+                "poisoned": manifest.poisoned,
+                "tensors": tensors,
+            }
+        )
+    lines = [manifest.id, f"created {manifest.created}, parent {manifest.parent}", f"metadata {manifest.metadata}"]
+    lines += [
+        f"parts {', '.join(sorted(manifest.parts)) or 'none'}",
+        *(f"tied {' = '.join(group)}" for group in manifest.model_ties),
+    ]
+    lines += [f"  {name:<56} {entry['dtype']} {entry['shape']}" for name, entry in tensors.items()]
+    return _lines(lines)
+
+
+@app.command()
+def diff(a: Ref, b: Ref, store: StoreOption = DEFAULT, as_json: JsonFlag = False) -> None:
+    """Which tensors differ between two checkpoints, and by how much. Exit 0 when none, 1 when some."""
+    found = _open(store).diff(a, b)
+    if as_json:
+        emit(found.to_json())
+    else:
+        lines = [
+            f"{one.name:<56} {one.change}"
+            if one.relative is None
+            else f"{one.name:<56} relative {one.relative:.3e}  largest {one.largest:.3e}  {one.fraction or 0:.1%} differ"
+            for one in found.changed
+        ]
+        lines += [f"only in {b}: {name}" for name in found.added] + [f"only in {a}: {name}" for name in found.removed]
+        _lines(lines or ["no tensor differs"])
+    sys.exit(1 if len(found) else 0)
+
+
+@app.command()
+def blame(
+    tensor: Annotated[str, typer.Argument(help="A tensor's name.")],
+    ref: str = "head",
+    store: StoreOption = DEFAULT,
+    as_json: JsonFlag = False,
+) -> None:
+    """Which checkpoint, and which recorded edits, gave a tensor its present contents."""
+    from solon.lab import blame as find
+
+    found = find(_open(store), tensor, ref)
+    if as_json:
+        return emit(found)
+    lines = [f"{tensor}: {found['checkpoint']} ({found['created']}) {found['metadata'].get('purpose', '')}"]
+    return _lines(
+        lines + [f"  {edit['method']} {edit['params']} in {edit['experiment']}: {edit['verdict']}" for edit in found["edits"]]
+    )
+
+
+@app.command()
+def bisect(
+    good: Ref,
+    bad: Ref,
+    test: Annotated[str, typer.Option("--test", help="A command; {} becomes the exported folder. Exit 0 means good.")],
+    like: Annotated[Path | None, typer.Option("--like", help="A model folder whose configuration the exports need.")] = None,
+    store: StoreOption = DEFAULT,
+    as_json: JsonFlag = False,
+) -> None:
+    """Find the first checkpoint between a good and a bad one at which a command fails."""
+    from solon.lab import bisect as find
+    from solon.lab.verbs import command_passes
+
+    opened = _open(store)
+    found = find(opened, good, bad, lambda name: command_passes(opened, name, test, like))
+    return emit(found) if as_json else _lines([f"first bad: {found['first_bad']}", f"last good: {found['last_good']}"])
+
+
+@app.command()
+def tag(ref: Ref, name: str, delete: Annotated[bool, typer.Option("--delete")] = False, store: StoreOption = DEFAULT) -> None:
+    """Name a checkpoint (and so protect it from retention)."""
+    opened = _open(store, read_only=False)
+    if delete:
+        return opened.untag(name)
+    return _lines([opened.tag(ref, name)])
+
+
+@app.command()
+def revert(
+    source: Ref,
+    tensors: Annotated[list[str], typer.Argument(help="Names of tensors to take from the source.")],
+    onto: Annotated[str, typer.Option("--onto", help="The checkpoint that gets them.")] = "head",
+    store: StoreOption = DEFAULT,
+) -> None:
+    """A new checkpoint with some tensors as they were in an older one."""
+    from solon.lab import revert as make
+
+    _lines([make(_open(store, read_only=False), source, tensors, onto)])
+
+
+@app.command()
+def fsck(store: StoreOption = DEFAULT, as_json: JsonFlag = False) -> None:
+    """Check every byte of the store. Exit 1 when something is damaged."""
+    from dataclasses import asdict
+
+    report = _open(store).fsck()
+    if as_json:
+        emit({"ok": report.ok, **asdict(report)})
+    else:
+        _lines(
+            [
+                *report.problems,
+                f"{report.packs} packs, {report.chunks} chunks, {report.checkpoints} checkpoints",
+            ]
+        )
+    sys.exit(0 if report.ok else 1)
+
+
+@app.command()
+def du(store: StoreOption = DEFAULT, as_json: JsonFlag = False) -> None:
+    """Disk usage: what is shared, and what each checkpoint alone needs."""
+    use = _open(store).disk_usage()
+    if as_json:
+        return emit(use)
+    lines = [f"{_size(use['physical'])} on disk for {_size(use['logical'])} of checkpoints; {_size(use['trash'])} in the trash"]
+    return _lines(lines + [f"  {_size(size):>12}  {name}" for name, size in use["unique"].items()])
+
+
+@app.command()
+def gc(
+    grace: Annotated[float, typer.Option("--grace", help="Seconds that trash is kept.")] = 3600.0,
+    keep_last: Annotated[
+        int | None, typer.Option("--keep-last", help="First delete all but the newest N (and what is protected).")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run")] = False,
+    store: StoreOption = DEFAULT,
+    as_json: JsonFlag = False,
+) -> None:
+    """Free what no checkpoint needs."""
+    from dataclasses import asdict
+
+    from solon.checkpoints import Retention
+
+    opened = _open(store, read_only=False)
+    deleted = opened.prune(Retention(keep_last=keep_last)) if keep_last is not None and not dry_run else []
+    report = opened.gc(grace_s=grace, dry_run=dry_run)
+    if as_json:
+        return emit({"deleted": deleted, **asdict(report)})
+    text = f"{len(deleted)} checkpoints deleted; {_size(report.trashed_bytes)} {'would go' if dry_run else 'went'} to the trash"
+    return _lines([f"{text}; {_size(report.freed_bytes)} freed{f'; {report.note}' if report.note else ''}"])
+
+
+@app.command()
+def export(
+    ref: Ref,
+    folder: Path,
+    hf: Annotated[Path | None, typer.Option("--hf", help="A model folder whose configuration and tokenizer are copied.")] = None,
+    store: StoreOption = DEFAULT,
+) -> None:
+    """Write a checkpoint as safetensors; with --hf as a folder that transformers loads."""
+    from solon.checkpoints.exchange import export_folder
+
+    _lines([str(export_folder(_open(store), ref, folder, like=hf))])
+
+
+@app.command("import")
+def import_(folder: Path, tag: Annotated[str | None, typer.Option("--tag")] = None, store: StoreOption = DEFAULT) -> None:
+    """Store the model of a folder as a baseline."""
+    from solon.checkpoints import Store
+    from solon.checkpoints.exchange import import_folder
+
+    _lines([import_folder(Store(store), folder, tag=tag)])
+
+
+@app.command()
+def verify(
+    ref: Ref = "head",
+    live: Annotated[str | None, typer.Option("--live", help="A model folder to compare with the checkpoint.")] = None,
+    store: StoreOption = DEFAULT,
+    as_json: JsonFlag = False,
+) -> None:
+    """Read and check every chunk of a checkpoint. Exit 1 when damaged, or when --live differs."""
+    from solon.lab.verbs import verify as check
+
+    found = check(_open(store), ref, live)
+    if as_json:
+        emit(found)
+    else:
+        _lines([f"{found['id']}: {found['chunks']} chunks verified", *(f"differs: {name}" for name in found["differs"])])
+    sys.exit(1 if found["differs"] else 0)
+
+
+@app.command()
+def experiment(
+    script: Annotated[Path, typer.Argument(help="A Python file that defines model, edit(experiment) and test(model).")],
+    store: StoreOption = DEFAULT,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run an experiment from a file. Exit 0 when the edit was kept, 1 when it was rolled back or failed."""
+    from solon.lab.verbs import run_script
+
+    found = run_script(script, store)
+    if as_json:
+        emit(found)
+    else:
+        _lines(
+            [f"{found['outcome']} {found['checkpoint'] or ''}", *(f"  {f['severity']:<8} {f['text']}" for f in found["findings"])]
+        )
+    sys.exit(0 if found["outcome"] == "kept" else 1)
+
+
+@app.command()
+def dashboard(
+    html: Annotated[Path | None, typer.Option("--html", help="Write one static page here.")] = None,
+    store: StoreOption = DEFAULT,
+    as_json: JsonFlag = False,
+) -> None:
+    """Checkpoints, disk, health, edits and alerts."""
+    from solon.lab.dashboards import as_html, as_text
+    from solon.lab.dashboards import dashboard as make
+
+    board = make(_open(store))
+    if html is not None:
+        html.write_text(as_html(board), encoding="utf-8")
+    return emit(board) if as_json else _lines(as_text(board).splitlines() if html is None else [str(html)])
+
+
+@app.command()
+def recover(
+    out: Annotated[Path | None, typer.Option("--out", help="Also export the first baseline here.")] = None,
+    hf: Annotated[Path | None, typer.Option("--hf", help="A model folder whose configuration the export gets.")] = None,
+    store: StoreOption = DEFAULT,
+    as_json: JsonFlag = False,
+) -> None:
+    """Find experiments that a killed process left open, and roll them back."""
+    from solon.checkpoints.exchange import export_folder
+    from solon.lab import recover as mend
+
+    opened = _open(store, read_only=False)
+    found = mend(opened)
+    if out is not None and found:
+        export_folder(opened, found[0]["baseline"], out, like=hf)
+    if as_json:
+        return emit({"recovered": found})
+    return _lines(
+        [f"{r['name']} ({r['experiment']}): rolled back to {r['baseline']}, verified" for r in found] or ["nothing was left open"]
+    )

@@ -1,0 +1,232 @@
+"""The edits that an experiment offers. Each declares what it is about to change, with everything that shares its memory."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from solon.checkpoints import Store
+from solon.checkpoints.errors import UnknownTensor
+from solon.checkpoints.tensors import Bytes, Slot, Writer, logical_bytes, model_slots
+from solon.errors import InputError, nearest
+from solon.lab.inspector import WeightInspector
+
+MEMORY_UNDO = 256 * 2**20  # bytes of pre-images kept
+
+
+class Edits:
+    """Edits of one model, recorded. An Experiment is one of these; it can also be used alone with a store.
+
+    `records`: one per edit: id, method, targets, coupled, params.
+    """
+
+    def __init__(self, model: nn.Module, store: Store) -> None:
+        self.model, self.store = model, store
+        self.records: list[dict[str, Any]] = []
+        self._adapters: dict[str, dict[str, Bytes]] = {}
+        self._images: dict[str, Bytes] = {}
+
+    # -- declaring ---------------------------------------------------------------------------------------------------------
+
+    def declare(self, targets: Iterable[str], method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Announce an edit of `targets` before making it by hand; returns its record.
+
+        Raises:
+            UnknownTensor: with the nearest names.
+        """
+        names = [targets] if isinstance(targets, str) else list(targets)
+        self.store.declare(self.model, names)
+        self._keep_images(names)
+        inspector = WeightInspector(self.model)
+        coupled = sorted({other for name in names for other in inspector.coupled_with(name)} - set(names))
+        record = {"id": secrets.token_hex(6), "method": method, "targets": names, "coupled": coupled, "params": params or {}}
+        self.records.append(record)
+        return record
+
+    def _keep_images(self, names: list[str]) -> None:
+        """Copies of tensors about to change, for an undo that reads no disk; large ones are left to the store."""
+        for name in names:
+            slot = self._slot(name)
+            held = sum(len(image) for image in self._images.values())
+            if slot.name not in self._images and held + slot.nbytes <= MEMORY_UNDO:
+                self._images[slot.name] = logical_bytes(slot.tensor).to("cpu", copy=True).numpy()
+
+    def put_images_back(self) -> None:
+        """Undo, from memory, all declared edits whose pre-images were kept."""
+        for name, image in self._images.items():
+            writer = Writer(name, self._slot(name).tensor)
+            writer.write(0, image)
+            writer.close()
+
+    def _slot(self, name: str) -> Slot:
+        slots = model_slots(self.model)
+        for slot in slots:
+            if name in slot.names:
+                return slot
+        known = {n for slot in slots for n in slot.names}
+        raise UnknownTensor(
+            f"the model has no tensor {name!r}", mend=nearest(name, known) or "see WeightInspector(model).layers()"
+        )
+
+    def _floats(self, name: str) -> torch.Tensor:
+        tensor = self._slot(name).tensor.detach()
+        if not (tensor.is_floating_point() or tensor.is_complex()):
+            raise InputError(f"{name}: expected a floating-point tensor, got {tensor.dtype}", mend="edit it with apply()")
+        return tensor
+
+    # -- edits -------------------------------------------------------------------------------------------------------------
+
+    def scale(self, name: str, factor: float, rows: slice | list[int] | None = None) -> None:
+        """Multiply a tensor, or some of its rows, by `factor`.
+
+        Raises:
+            UnknownTensor. InputError: not a finite number, or not a floating-point tensor.
+        """
+        if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not np.isfinite(factor):
+            raise InputError(f"scale {name}: expected a finite factor, got {factor!r}", mend="1.1 makes it a tenth larger")
+        tensor = self._floats(name)
+        self.declare([name], "scale", {"factor": factor, "rows": _rows_text(rows)})
+        with torch.no_grad():
+            if rows is None:
+                tensor.mul_(factor)
+            else:
+                tensor[rows] = tensor[rows] * factor
+
+    def add(self, name: str, delta: float | torch.Tensor, rows: slice | list[int] | None = None) -> None:
+        """Add a number or a tensor (of the tensor's shape, or of the rows').
+
+        Raises:
+            UnknownTensor. InputError: shapes differ.
+        """
+        tensor = self._floats(name)
+        place = tensor if rows is None else tensor[rows]
+        if isinstance(delta, torch.Tensor) and delta.numel() > 1 and delta.shape != place.shape:
+            raise InputError(
+                f"add {name}: expected shape {tuple(place.shape)}, got {tuple(delta.shape)}", mend="reshape the delta"
+            )
+        params = {
+            "delta": delta if not isinstance(delta, torch.Tensor) else f"tensor {tuple(delta.shape)}",
+            "rows": _rows_text(rows),
+        }
+        self.declare([name], "add", params)
+        value = delta.to(tensor) if isinstance(delta, torch.Tensor) else delta
+        with torch.no_grad():
+            if rows is None:
+                tensor.add_(value)
+            else:
+                tensor[rows] = place + value
+
+    def low_rank(self, name: str, left: torch.Tensor, right: torch.Tensor, weight: float = 1.0) -> None:
+        """Add weight * left @ right, where left is (rows, rank) and right (rank, columns); the product is taken in float32.
+
+        Raises:
+            UnknownTensor. InputError: shapes do not fit.
+        """
+        tensor = self._floats(name)
+        if (
+            tensor.dim() != 2
+            or left.dim() != 2
+            or right.dim() != 2
+            or (left.shape[0], right.shape[1]) != tuple(tensor.shape)
+            or left.shape[1] != right.shape[0]
+        ):
+            raise InputError(
+                f"low_rank {name}: expected (rows, rank) @ (rank, columns) = {tuple(tensor.shape)}, "
+                f"got {tuple(left.shape)} @ {tuple(right.shape)}",
+                mend="left is LoRA's B, right its A",
+            )
+        self.declare([name], "low_rank", {"rank": left.shape[1], "weight": weight})
+        with torch.no_grad():
+            tensor.add_((weight * (left.float() @ right.float())).to(tensor))
+
+    def apply(self, function: Callable[[nn.Module], Any], targets: Iterable[str] = ()) -> Any:
+        """Run any function on the model. Changes outside `targets` raise the undeclared-edit alarm; returns what it returns."""
+        self.declare(targets, getattr(function, "__name__", "function"))
+        return function(self.model)
+
+    # -- LoRA --------------------------------------------------------------------------------------------------------------
+
+    def lora_apply(self, folder: str | Path, name: str = "adapter") -> list[str]:
+        """Merge a PEFT LoRA adapter into the weights; returns the tensors changed. `lora_remove` undoes it bit for bit.
+
+        Raises:
+            InputError: no plain LoRA adapter, it does not fit, or `name` is in use.
+        """
+        if name in self._adapters:
+            raise InputError(f"adapter {name!r} is applied already", mend="lora_remove it first, or give another name")
+        updates = read_lora(Path(folder))
+        slots = {tensor: self._slot(tensor) for tensor in updates}
+        for tensor, (left, right, _) in updates.items():
+            if (left.shape[0], right.shape[1]) != tuple(slots[tensor].tensor.shape):
+                raise InputError(
+                    f"{folder}: {tensor}: the adapter is for {(left.shape[0], right.shape[1])}, "
+                    f"the model has {tuple(slots[tensor].tensor.shape)}",
+                    mend="use the adapter's own base model",
+                )
+        self._adapters[name] = {t: logical_bytes(s.tensor).to("cpu", copy=True).numpy() for t, s in slots.items()}
+        for tensor, (left, right, weight) in updates.items():
+            self.low_rank(tensor, left.to(slots[tensor].tensor.device), right.to(slots[tensor].tensor.device), weight)
+        return list(updates)
+
+    def lora_remove(self, name: str = "adapter") -> None:
+        """Put the weights back as they were before `lora_apply`, bit for bit (edits made to them since are lost as well).
+
+        Raises:
+            InputError: no such adapter is applied.
+        """
+        if name not in self._adapters:
+            raise InputError(f"adapter {name!r} is not applied", mend=nearest(name, set(self._adapters)) or "lora_apply it first")
+        images = self._adapters.pop(name)
+        self.declare(list(images), "lora_remove", {"adapter": name})
+        for tensor, image in images.items():
+            writer = Writer(tensor, self._slot(tensor).tensor)
+            writer.write(0, image)
+            writer.close()
+
+
+def read_lora(folder: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor, float]]:
+    """Weight name -> (B, A, scale) of a PEFT LoRA adapter folder.
+
+    Raises:
+        InputError: files are missing, or it is another kind of adapter.
+    """
+    from safetensors.torch import load_file
+
+    config_file, weights_file = folder / "adapter_config.json", folder / "adapter_model.safetensors"
+    if not config_file.is_file() or not weights_file.is_file():
+        raise InputError(
+            f"{folder}: expected adapter_config.json and adapter_model.safetensors", mend="name a PEFT adapter folder"
+        )
+    config = json.loads(config_file.read_text())
+    odd = [key for key in ("use_dora", "rank_pattern", "alpha_pattern", "modules_to_save", "fan_in_fan_out") if config.get(key)]
+    if config.get("peft_type") != "LORA" or odd or config.get("bias", "none") != "none":
+        raise InputError(
+            f"{folder}: expected a plain LoRA adapter, got {config.get('peft_type')} with {odd}",
+            mend="merge it with peft instead",
+        )
+    rank = config["r"]
+    weight = config["lora_alpha"] / (rank**0.5 if config.get("use_rslora") else rank)
+    tensors = load_file(weights_file)
+    found = {}
+    for name, right in tensors.items():
+        if not name.endswith(".lora_A.weight"):
+            continue
+        module = name.removesuffix(".lora_A.weight").removeprefix("base_model.model.")
+        left = tensors.get(name.replace(".lora_A.", ".lora_B."))
+        if left is None:
+            raise InputError(f"{weights_file}: {name} has no lora_B", mend="the adapter is incomplete")
+        found[f"{module}.weight"] = (left, right, weight)
+    if not found:
+        raise InputError(f"{weights_file}: no lora_A tensors", mend="name a PEFT LoRA adapter")
+    return found
+
+
+def _rows_text(rows: slice | list[int] | None) -> Any:
+    return None if rows is None else str(rows) if isinstance(rows, slice) else list(rows)

@@ -1,0 +1,210 @@
+"""Looking at a model's tensors: what shares memory with what, and what the numbers look like.
+
+Ties are found by storage, not by what the configuration or the class says; both are then compared and disagreements reported.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from typing import Any
+
+import torch
+from torch import nn
+
+from solon.checkpoints import tensor_health
+from solon.checkpoints.errors import UnknownTensor
+from solon.checkpoints.packs import chunk_name
+from solon.checkpoints.tensors import Slot, logical_bytes, model_slots, read_chunks, sharing
+from solon.errors import InputError, nearest
+
+TWIN_ELEMENTS = 64  # smaller tensors are equal by chance or by initialisation
+OUTLIER_SIGMAS = 6.0
+
+
+class WeightInspector:
+    """What a model is made of.
+
+    Args:
+        model: any module of plain tensors.
+        name: for people; appears in reports.
+    """
+
+    def __init__(self, model: nn.Module, name: str = "") -> None:
+        self.model = model
+        self.name = name or type(model).__name__
+
+    def _slots(self) -> list[Slot]:
+        return model_slots(self.model)
+
+    def _tensor(self, name: str) -> torch.Tensor:
+        for slot in self._slots():
+            if name in slot.names:
+                return slot.tensor.detach()
+        known = {n for slot in self._slots() for n in slot.names}
+        raise UnknownTensor(f"{self.name} has no tensor {name!r}", mend=nearest(name, known) or "see `layers()` for the names")
+
+    def get_shared_weights(self) -> list[list[str]]:
+        """Groups of names that are one and the same tensor, e.g. [["model.embed_tokens.weight", "lm_head.weight"]]."""
+        return [list(slot.names) for slot in self._slots() if len(slot.names) > 1]
+
+    def coupled_with(self, name: str) -> list[str]:
+        """The other names whose memory an edit of `name` touches: ties and overlapping views.
+
+        Raises:
+            UnknownTensor
+        """
+        self._tensor(name)
+        return sorted(sharing(self._slots())[name] - {name})
+
+    def group(self, name: str) -> tuple[str, ...]:
+        """All names in the same memory, sorted: the identity of a treatment."""
+        return tuple(sorted({name, *self.coupled_with(name)}))
+
+    def partial_overlaps(self) -> list[list[str]]:
+        """Canonical names of different tensors in one allocation (views of one another)."""
+        groups: dict[tuple[Any, ...], list[str]] = defaultdict(list)
+        for slot in self._slots():
+            groups[slot.storage].append(slot.name)
+        return [names for names in groups.values() if len(names) > 1]
+
+    def equal_twins(self) -> list[list[str]]:
+        """Separate tensors with equal contents, as a lost tie leaves them. Small and constant tensors are left out."""
+        found: dict[tuple[str, ...], list[str]] = defaultdict(list)
+        for slot in self._slots():
+            if slot.tensor.numel() < TWIN_ELEMENTS:
+                continue
+            flat = logical_bytes(slot.tensor)
+            size = slot.tensor.element_size()
+            if torch.equal(flat[size:], flat[:-size]):
+                continue
+            key = (
+                str(slot.tensor.dtype),
+                str(list(slot.tensor.shape)),
+                *(chunk_name(data) for _, data in read_chunks(slot.tensor)),
+            )
+            found[key].append(slot.name)
+        return [names for names in found.values() if len(names) > 1]
+
+    def tie_findings(self) -> list[str]:
+        """Disagreements between the memory, the configuration and the class about ties; empty when they agree."""
+        findings = [f"equal but separate (a lost tie?): {' = '.join(names)}" for names in self.equal_twins()]
+        findings += [f"views of one memory: {', '.join(names)}" for names in self.partial_overlaps()]
+        config = getattr(self.model, "config", None)
+        wanted = getattr(config, "tie_word_embeddings", None)
+        ends = [getattr(self.model, f"get_{end}_embeddings", lambda: None)() for end in ("input", "output")]
+        if wanted is not None and all(getattr(e, "weight", None) is not None for e in ends):
+            tied = ends[0].weight.data_ptr() == ends[1].weight.data_ptr()  # type: ignore[union-attr]
+            if tied != bool(wanted):
+                findings.append(
+                    f"the configuration says tie_word_embeddings={bool(wanted)}, but input and output embeddings are "
+                    f"{'one tensor' if tied else 'separate tensors'}"
+                )
+        return findings
+
+    def layers(self) -> list[dict[str, Any]]:
+        """One record per tensor: name, shape, dtype, kind, elements, bytes, aliases, trainable."""
+        return [
+            {
+                "name": slot.name,
+                "shape": list(slot.tensor.shape),
+                "dtype": str(slot.tensor.dtype).removeprefix("torch."),
+                "kind": slot.kind,
+                "elements": slot.tensor.numel(),
+                "bytes": slot.nbytes,
+                "aliases": slot.names[1:],
+                "trainable": slot.tensor.requires_grad,
+            }
+            for slot in self._slots()
+        ]
+
+    def statistics(self, name: str) -> dict[str, Any]:
+        """Count, NaN, Inf, mean, standard deviation, absmax, norm, share of zeros, outliers beyond 6 sigma, dead rows.
+
+        Moments are over finite elements, in float64.
+
+        Raises:
+            UnknownTensor
+        """
+        tensor = self._tensor(name)
+        health = tensor_health(tensor, sums=True)
+        good = health.count - health.nan - health.inf
+        mean = (health.sum or 0.0) / good if good else math.nan
+        squares = health.square_sum or 0.0
+        std = math.sqrt(max(0.0, squares / good - mean * mean)) if good else math.nan
+        wide = tensor.to(torch.float32) if not tensor.is_complex() else torch.view_as_real(tensor).float()
+        far = int(((wide - mean).abs() > OUTLIER_SIGMAS * std).sum()) if good and std > 0 else 0
+        return {
+            "name": name,
+            "count": health.count,
+            "nan": health.nan,
+            "inf": health.inf,
+            "mean": mean,
+            "std": std,
+            "absmax": health.absmax,
+            "norm": math.sqrt(squares),
+            "zeros": float((wide == 0).sum()) / health.count if health.count else 0.0,
+            "outliers": far,
+            "dead_rows": len(dead_rows(tensor)),
+        }
+
+    def attention_head_norms(self, name: str, heads: int | None = None) -> list[float]:
+        """L2 norm of each head's block of an attention projection: rows of q, k, v, columns of o (by the module's name).
+
+        Args:
+            heads: number of blocks; default from the configuration (key and value projections use their own number).
+
+        Raises:
+            UnknownTensor. InputError: the number of heads is unknown or does not divide the tensor.
+        """
+        tensor = self._tensor(name).float()
+        module = name.rsplit(".", 2)[-2] if "." in name else name
+        config = getattr(self.model, "config", None)
+        field = "num_key_value_heads" if module[:1] in ("k", "v") else "num_attention_heads"
+        count = heads or getattr(config, field, None) or getattr(config, "num_attention_heads", None)
+        dim = 1 if tensor.dim() > 1 and module.startswith(("o", "out", "c_proj", "dense")) else 0
+        if not count or tensor.shape[dim] % int(count):
+            raise InputError(f"{name}: expected a number of heads dividing {tensor.shape[dim]}, got {count}", mend="pass heads=…")
+        return [float(block.norm()) for block in tensor.chunk(int(count), dim=dim)]
+
+    def compare(self, other: nn.Module) -> list[dict[str, Any]]:
+        """Tensors that differ from another live model: name, l2, relative, largest; `change` says when shapes or names do."""
+        mine = {n: s.tensor.detach() for s in self._slots() for n in s.names[:1]}
+        theirs = {n: s.tensor.detach() for s in model_slots(other) for n in s.names}
+        found: list[dict[str, Any]] = [{"name": n, "change": "only here"} for n in mine if n not in theirs]
+        for name, a in mine.items():
+            b = theirs.get(name)
+            if b is None:
+                continue
+            if a.shape != b.shape or a.dtype != b.dtype:
+                found.append({"name": name, "change": f"{tuple(a.shape)} {a.dtype} -> {tuple(b.shape)} {b.dtype}"})
+            elif not torch.equal(logical_bytes(a).cpu(), logical_bytes(b).cpu()):
+                difference = b.cpu().double() - a.cpu().double()
+                norm = float(a.double().norm())
+                l2 = float(difference.norm())
+                largest = float(difference.abs().max())
+                found.append(
+                    {"name": name, "change": "values", "l2": l2, "relative": l2 / norm if norm else math.inf, "largest": largest}
+                )
+        return found
+
+    def report(self, *, statistics: bool = True) -> dict[str, Any]:
+        """Everything `solon lab inspect` shows."""
+        layers = self.layers()
+        return {
+            "name": self.name,
+            "tensors": len(layers),
+            "elements": sum(layer["elements"] for layer in layers),
+            "bytes": sum(layer["bytes"] for layer in layers),
+            "shared": self.get_shared_weights(),
+            "findings": self.tie_findings(),
+            "layers": [{**layer, **(self.statistics(layer["name"]) if statistics else {})} for layer in layers],
+        }
+
+
+def dead_rows(tensor: torch.Tensor) -> list[int]:
+    """Indices of rows (first dimension, of tensors with at least two) that are all zero."""
+    if tensor.dim() < 2 or tensor.numel() == 0 or tensor.is_complex():
+        return []
+    flat = tensor.detach().reshape(tensor.shape[0], -1)
+    return torch.nonzero((flat == 0).all(dim=1)).flatten().tolist()

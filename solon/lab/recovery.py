@@ -1,0 +1,168 @@
+"""When things go wrong: less memory, another checkpoint, the base weights; and what a killed process left behind."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from solon.checkpoints import Store
+from solon.checkpoints.errors import CheckpointError, UnknownCheckpoint
+from solon.errors import EnvironmentRefused
+
+T = TypeVar("T")
+log = logging.getLogger("solon.lab")
+
+
+def free_memory() -> None:
+    """Collect garbage and hand cached accelerator memory back."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def with_less_memory(action: Callable[[int], T], batch_size: int, *, to_cpu: Callable[[], None] | None = None) -> T:
+    """Run `action(batch_size)`; when memory runs out: free caches, halve the batch down to 1, then `to_cpu()` and once more.
+
+    Raises:
+        EnvironmentRefused: memory ran out at every step.
+    """
+    size, moved = max(1, batch_size), False
+    while True:
+        try:
+            return action(size)
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            free_memory()
+            if size > 1:
+                size //= 2
+                log.warning("out of memory: trying batches of %d", size)
+            elif to_cpu is not None and not moved:
+                moved = True
+                log.warning("out of memory at batches of 1: moving to the CPU")
+                to_cpu()
+            else:
+                raise EnvironmentRefused(
+                    f"out of memory even at batches of 1 ({error})", mend="use a smaller model or shorter texts"
+                ) from error
+
+
+def move_to_cpu(model: nn.Module) -> None:
+    """Move parameters and buffers to the CPU; each shared storage moves once, so ties of separate objects hold as well.
+
+    Parameter objects stay the same, so optimizers keep referring to them.
+    """
+    from solon.checkpoints.tensors import model_slots, modules
+
+    homes = {name: slot.tensor.detach().cpu() for slot in model_slots(model) for name in slot.names}
+    for path, module in modules(model):
+        for leaf, parameter in module._parameters.items():
+            if parameter is not None:
+                parameter.data = homes[f"{path}.{leaf}" if path else leaf]
+        for leaf, buffer in module._buffers.items():
+            if buffer is not None:
+                module._buffers[leaf] = homes[f"{path}.{leaf}" if path else leaf]
+
+
+def restore_any(
+    store: Store, model: nn.Module, preferred: str | None = None, *, base: Callable[[nn.Module], None] | None = None
+) -> tuple[str, list[str]]:
+    """Restore the preferred checkpoint, else the newest older ones that are healthy and verify, else the base weights.
+
+    Args:
+        base: puts the base weights into the model, in place.
+
+    Returns:
+        (what was restored: an id or "base weights", each step tried, as sentences).
+
+    Raises:
+        UnknownCheckpoint: nothing could be restored; the model is unchanged, or marked unusable by the store.
+    """
+    steps: list[str] = []
+    candidates = [info.id for info in reversed(store.log()) if not info.poisoned]
+    order = [preferred, *(c for c in candidates if c != preferred)] if preferred else candidates
+    for name in order:
+        try:
+            done = store.restore(str(name), model, undo=True)
+        except CheckpointError as error:
+            steps.append(f"{name}: {error}")
+            log.error("restore of %s failed: %s", name, error)
+            continue
+        steps.append(f"{done.id}: restored")
+        return done.id, steps
+    if base is not None:
+        base(model)
+        store.track(model).torn = ()
+        steps.append("base weights loaded")
+        return "base weights", steps
+    raise UnknownCheckpoint(
+        f"{store.path}: no checkpoint could be restored: {'; '.join(steps) or 'the store is empty'}",
+        mend="load the base weights again",
+    )
+
+
+def process_identity() -> dict[str, Any]:
+    """Who runs here, such that a reused process number is noticed."""
+    import platform
+
+    import psutil
+
+    return {"pid": os.getpid(), "started": psutil.Process().create_time(), "host": platform.node()}
+
+
+def is_running(identity: dict[str, Any]) -> bool:
+    """Whether that very process still runs. A process of another host counts as running: nobody here can know."""
+    import platform
+
+    import psutil
+
+    if identity.get("host") != platform.node():
+        return True
+    try:
+        return abs(psutil.Process(int(identity["pid"])).create_time() - float(identity["started"])) < 1.0
+    except (psutil.NoSuchProcess, KeyError, ValueError):
+        return False
+
+
+def interrupted(store: Store) -> list[dict[str, Any]]:
+    """Experiments that were opened and neither closed nor still running."""
+    opened: dict[str, dict[str, Any]] = {}
+    for record in store.journal.records():
+        if record.get("kind") == "experiment_open":
+            opened[record["experiment"]] = record
+        elif record.get("kind") == "experiment_close":
+            opened.pop(record["experiment"], None)
+    return [record for record in opened.values() if not is_running(record.get("process", {}))]
+
+
+def recover(store: Store, model: nn.Module | None = None) -> list[dict[str, Any]]:
+    """Roll interrupted experiments back: verify the baseline, record the rollback, release the pin, restore `model` when given.
+
+    Returns:
+        One record per experiment: experiment, name, baseline, verified, restored.
+
+    Raises:
+        CheckpointError: a baseline does not verify; that experiment stays open.
+    """
+    done = []
+    for record in interrupted(store):
+        baseline = record["baseline"]
+        store.verify(baseline)
+        if model is not None:
+            store.restore(baseline, model, undo=True)
+        found = {
+            "experiment": record["experiment"],
+            "name": record.get("name", ""),
+            "baseline": baseline,
+            "verified": True,
+            "restored": model is not None,
+        }
+        store.journal.append({"kind": "experiment_close", "outcome": "rolled_back", "recovered": True, **found})
+        if record["experiment"] in store.pins():
+            store.unpin(record["experiment"])
+        done.append(found)
+    return done
