@@ -16,9 +16,9 @@ def main(spec: str = "nano", count: int = 8) -> None:
     settings = CritiqueSettings(**short).resolved(embedded=spec == "nano")
     result = make_pairs(open_model(spec), load("five-laws"), prompts, settings)
     for pair in result.pairs:
-        print(
-            f"{pair.principle_id}: {pair.prompt[0].content}\n  rejected: {pair.rejected[0].content}\n  chosen:   {pair.chosen[0].content}"
-        )
+        print(f"{pair.principle_id}: {pair.prompt[0].content}")
+        print(f"  rejected: {pair.rejected[0].content}")
+        print(f"  chosen:   {pair.chosen[0].content}")
     for drop in result.dropped:
         print(f"dropped ({drop.reason}): {drop.prompt}")
 
