@@ -124,7 +124,7 @@ def ours(args: argparse.Namespace, rows: list[Any], out: Path, packing: str, che
     phase = DpoPhase(loaded, settings, layout, examples, reference, [], [], reference[:0])
     plan = make_plan(settings, len(examples), phase="DPO")
     plan.learning_rate = 5e-5
-    stamps: list[float] = []
+    stamps: list[tuple[float, float]] = []
     reset(args.device)
     run_loop(phase, loaded, settings, plan, out, layout, save=None, progress=lambda *_: stamps.append(clock(args.device)))
     return {"stamps": stamps[: plan.steps], "reference_s": stored, "peak": peak(args.device), "note": layout}
@@ -137,7 +137,7 @@ def theirs(args: argparse.Namespace, rows: list[Any], out: Path, **changes: Any)
     from transformers import TrainerCallback
     from trl import DPOConfig, DPOTrainer
 
-    stamps: list[float] = []
+    stamps: list[tuple[float, float]] = []
 
     class Stamp(TrainerCallback):
         def on_step_end(self, *a: Any, **k: Any) -> None:
@@ -167,10 +167,11 @@ def theirs(args: argparse.Namespace, rows: list[Any], out: Path, **changes: Any)
     }
 
 
-def clock(device: str) -> float:
+def clock(device: str) -> tuple[float, float]:
+    """(wall seconds, this process's CPU seconds over all its threads), once the device has finished."""
     if device == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter()
+    return time.perf_counter(), time.process_time()
 
 
 def reset(device: str) -> None:
@@ -205,11 +206,11 @@ def measure(name: str, run: Callable[[], dict[str, Any]], useful: float) -> dict
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
     stamps = found["stamps"]
-    gaps = [b - a for a, b in itertools.pairwise(stamps)][WARM_UP - 1 :]
+    gaps = [(b[0] - a[0], b[1] - a[1]) for a, b in itertools.pairwise(stamps)][WARM_UP - 1 :]
     # rows differ from step to step and between orders, so the mean over all timed steps is what compares
-    seconds = statistics.fmean(gaps)
+    seconds, processor = (statistics.fmean(column) for column in zip(*gaps, strict=True))
     print(f"{name}: {useful / seconds:,.0f} useful tokens/s", file=sys.stderr)
-    return {"name": name, "tokens_s": useful / seconds, "step_s": seconds, "steps": len(gaps), **found}
+    return {"name": name, "tokens_s": useful / seconds, "step_s": seconds, "cpu_s": processor, **found}
 
 
 def table(args: argparse.Namespace, results: list[dict[str, Any]], useful: float) -> str:
@@ -226,19 +227,21 @@ def table(args: argparse.Namespace, results: list[dict[str, Any]], useful: float
         f"{device}; {versions}; {'bf16' if gpu else 'fp32'}; r 16 on all linear layers; {args.steps} steps, the first {WARM_UP}"
         f" not timed; {useful:,.0f} useful tokens a step; {'short' if args.short else 'HH-RLHF-like'} lengths; seed {args.seed}.",
         "",
-        "| way | useful tokens/s | against trl as shipped | s/step | stored reference, once, s | peak GiB |",
-        "|---|---|---|---|---|---|",
+        "| way | useful tokens/s | against trl as shipped | s/step | CPU s/step | stored reference, once, s | peak GiB |",
+        "|---|---|---|---|---|---|---|",
     ]
     base = next((r["tokens_s"] for r in results if r["name"] == "trl as shipped"), None)
     for r in results:
         if r["tokens_s"] is None:
-            lines.append(f"| {r['name']} | {r['note']} | - | - | - | - |")
+            lines.append(f"| {r['name']} | {r['note']} | - | - | - | - | - |")
             continue
         ratio = f"{r['tokens_s'] / base:.2f}x" if base else "-"
         kept = f"{r['reference_s']:.1f}" if r["reference_s"] else "-"
-        lines.append(f"| {r['name']} | {r['tokens_s']:,.0f} | {ratio} | {r['step_s']:.3f} | {kept} | {r['peak']:.1f} |")
+        cells = [r["name"], f"{r['tokens_s']:,.0f}", ratio, f"{r['step_s']:.3f}", f"{r['cpu_s']:.3f}", kept, f"{r['peak']:.1f}"]
+        lines.append(f"| {' | '.join(cells)} |")
     if args.device == "cpu":
         lines += ["", "Peak memory on a CPU is the process's so far, so it only grows down the table."]
+        lines += ["Where CPU s/step is far below s/step the machine was busy: then CPU seconds are what compares."]
     return "\n".join(lines) + "\n"
 
 
