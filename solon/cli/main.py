@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import warnings
 from types import FrameType
 from typing import Annotated
 
@@ -53,6 +54,7 @@ def _on_sigterm(_signal: int, _frame: FrameType | None) -> None:
 def main() -> None:
     """Run the command line; every deliberate error becomes one message and its exit code."""
     signal.signal(signal.SIGTERM, _on_sigterm)
+    warnings.filterwarnings("ignore", module=r"(transformers|peft|torch|accelerate)\.")  # remarks to developers, not to users
     wants_json = "--json" in sys.argv[1:]
     try:
         app(standalone_mode=True)

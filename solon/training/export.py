@@ -22,8 +22,10 @@ PROBE_TOKENS = 32
 def write_adapter(loaded: Loaded, out: Path, name: str) -> Path:
     """Write `out` as a PEFT folder with tokenizer, and with which base weights and chat template it belongs to."""
     staging = _staging(out)
-    loaded.model.peft_config["default"].base_model_name_or_path = name if not Path(name).exists() else str(loaded.folder)
     loaded.model.save_pretrained(staging)
+    settings = json.loads((staging / "adapter_config.json").read_text(encoding="utf-8"))
+    settings["base_model_name_or_path"] = str(loaded.folder) if Path(name).exists() else name
+    (staging / "adapter_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     loaded.tokenizer.save_pretrained(staging)
     record_base(staging, loaded.folder, name)
     record = json.loads((staging / BASE_RECORD).read_text(encoding="utf-8"))
