@@ -216,4 +216,7 @@ def continue_adapter(model: Any, adapter: Path, folder: Path) -> Any:
         )
     check_base(adapter, folder)
     with quiet():
-        return PeftModel.from_pretrained(model, adapter, is_trainable=True)
+        continued = PeftModel.from_pretrained(model, adapter, is_trainable=True)
+    # PEFT looks the base's configuration up at every save, over the network unless this is a folder
+    continued.peft_config["default"].base_model_name_or_path = str(folder)
+    return continued

@@ -302,6 +302,18 @@ def test_merged_equals_adapter(trained, folder, tmp_path, tokenizer) -> None:
     assert "lm_head.weight" not in load_file(tmp_path / "model" / "model.safetensors")
 
 
+def test_nothing_is_looked_up_on_the_network(folder, tmp_path, monkeypatch) -> None:
+    """An adapter whose base goes by a name (`nano`) is continued and saved without asking any hub for that name."""
+    import socket
+
+    first = train_sft(folder, PAIRS, tmp_path / "sft", sft(epochs=1))
+    config = first.adapter / "adapter_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "base_model_name_or_path": "some-name"}))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: pytest.fail(f"looked up {a[0]}"))
+    second = train_dpo(folder, PAIRS, [], tmp_path / "dpo", dpo(epochs=1), adapter=first.adapter)
+    write_merged(folder, second.adapter, tmp_path / "model")
+
+
 def test_an_adapter_knows_its_base(trained, tokenizer, tmp_path) -> None:
     other = tmp_path / "other"
     build_model(tokenizer, seed=5).save_pretrained(other)
