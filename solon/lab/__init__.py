@@ -31,6 +31,7 @@ _WHERE = {
     "Finding": "experiments",
     "Edits": "edits",
     "recover": "recovery",
+    "interrupted": "recovery",
     "restore_any": "recovery",
     "with_less_memory": "recovery",
     "move_to_cpu": "recovery",
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from solon.lab.measure import load_baseline_metrics, perplexity, run_benchmarks, save_baseline_metrics
     from solon.lab.memory import MemorySystem
     from solon.lab.monitor import SafetyMonitor
-    from solon.lab.recovery import move_to_cpu, recover, restore_any, with_less_memory
+    from solon.lab.recovery import interrupted, move_to_cpu, recover, restore_any, with_less_memory
 
 
 def __getattr__(name: str) -> Any:
@@ -80,6 +81,7 @@ __all__ = [
     "dashboard",
     "experiment",
     "get_safety_dashboard",
+    "interrupted",
     "load_baseline_metrics",
     "move_to_cpu",
     "perplexity",

@@ -6,6 +6,7 @@ import os
 import runpy
 import shlex
 import subprocess
+import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -30,11 +31,11 @@ def command_passes(store: Store, ref: str, command: str, like: Path | None = Non
         words = shlex.split(command)
         words = [word.replace("{}", str(folder)) for word in words] if "{}" in command else [*words, str(folder)]
         try:
-            done = subprocess.run(
-                words, env={**os.environ, "SOLON_CHECKPOINT": store.resolve(ref)}, check=False, capture_output=True
-            )
+            environment = {**os.environ, "SOLON_CHECKPOINT": store.resolve(ref)}
+            done = subprocess.run(words, env=environment, check=False, capture_output=True, text=True, errors="replace")
         except OSError as error:
             raise InputError(f"--test {command!r}: {error}", mend="name a program that can be run") from error
+        sys.stderr.write(done.stdout + done.stderr)
         return done.returncode == 0
 
 
