@@ -77,6 +77,17 @@ LIMIT = _any(
     r"\bi(?:'m| am) (?:not able|unable|not capable|incapable)(?: to| of) (?:\w+ly )?(?:access|brows|view|see|open|hear|feel|experienc|form|attach|upload|edit|generat\w+ images|creat\w+ (?:the )?(?:actual |real |an? )?(?:images?|paintings?|photos?|pictures?|drawings?|videos?|audio))\w*",
 )  # fmt: skip
 
+# Something of this stands in every refusal above; a clause without it is spared the long search.
+REFUSAL_HINT = re.compile(
+    r"n't|\bno|not|cant|wont|dont|aint|never|n[ae]e\b|nah|nuh|refus|declin|reject|den[iy]|unable|unwilling|incapable|forbid|prohibit|barred|banned|restrict|prevent|pass|"
+    r"sorry|apolog|afraid|regret|rather|sooner|prefer|choos|withdraw|bow|step|stop|leav|left|keep|stay|remain|pretend|forget|ignor|stand|sit|opt|turn|draw|line|out\b|off\b|elsewhere|else\b|own\b|wrong|"
+    r"against|violat|outside|beyond|contrary|conflict|breach|goes past|contraven|odds|incompatib|falls|lies|lands|appropriate|ethical|irresponsib|illegal|improper|right|possible|responsib|accept|"
+    r"point|steer|direct|guide|nudge|instead|let's|lips|come to|question|moving|subject|ask me|ends|stops|clos|hesitan|reluctan|uneas|uncomfort|loath|wary|keen|inclined|eager|"
+    r"shot|miss me|yikes|soz|good\b|nty|lost|outta|knock|dream|as if|chance|life|pigs|hell|heck|try|deal|dice|watch|nothing|none|zero|disappoint|comfort|too |programm|"
+    r"\bje\b|d[ée]sol|navr|impossible|hors|jamais|sans moi|[àa] l'encontre|contraire|r[èe]gles|principes|siento|disculp|lamento|niego|leid|\bich\b|kann|nicht|lehne|weigere|dispiace|spiace|desculp|sinto|spijt|\bik\b|[^\x00-\x7f]",
+    re.IGNORECASE,
+)
+
 # "can't" in praise or emphasis.
 PRAISE = _any(
     r"\bcan(?:'t|not| not) (?:help but|stress|emphasi[sz]e|wait|believe|recommend [^.]{0,30}\b(?:enough|highly)|thank|imagine|say (?:enough|for (?:sure|certain)|no to)|go wrong|guarantee|promise|be (?:too careful|sure|certain|traced|overstated|beaten|underestimated)|do (?:it|that|this) without)\w*",

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 _QUOTES = str.maketrans(
     {"’": "'", "‘": "'", "ʼ": "'", "`": "'", "´": "'", "“": '"', "”": '"', "«": '"', "»": '"', "—": " - ", "–": "-", "…": "..."}
@@ -38,10 +39,24 @@ _SUFFIXES = (
 )  # fmt: skip
 
 
+@lru_cache(maxsize=4096)
 def plain(text: str) -> str:
     """NFKC with straight quotes, dashes and dots, and Markdown emphasis removed: the form that patterns are written for."""
     text = unicodedata.normalize("NFKC", text).translate(_QUOTES)
     return re.sub(r"(\*\*|__|\*(?=\S)|(?<=\S)\*)", "", text)
+
+
+def tame(text: str, most: int = 12_000) -> str:
+    """A text whose patterns can be searched in bounded time: runs of blanks, marks and letters cut short, a long middle left out.
+
+    Beyond `most` characters the first two thirds of `most` and the last third are kept; an assistant refuses first or last.
+    """
+    if len(text) > most:
+        text = text[: 2 * most // 3] + "\n" + text[-most // 3 :]
+    text = re.sub(r"[^\S\n]+", " ", text)
+    text = re.sub(r"(?:\n ?){3,}", "\n\n", text)
+    text = re.sub(r"(\w{40})\w+", r"\1", text)
+    return re.sub(r"([^\w\s])\1{5,}", r"\1\1\1\1\1", text)
 
 
 def words(text: str) -> list[str]:
@@ -49,6 +64,7 @@ def words(text: str) -> list[str]:
     return _WORD.findall(plain(text).lower())
 
 
+@lru_cache(maxsize=100_000)
 def stem(word: str) -> str:
     """A crude stem: one suffix off when at least three letters stay, doubled consonants and a final e dropped."""
     word = word.removesuffix("'s").removesuffix("'")
@@ -61,9 +77,10 @@ def stem(word: str) -> str:
     return word
 
 
-def content_stems(text: str) -> set[str]:
+@lru_cache(maxsize=4096)
+def content_stems(text: str) -> frozenset[str]:
     """Stems of the words that carry the topic."""
-    return {stem(w) for w in words(text) if w not in STOP and (len(w) > 2 or w.isdigit())}
+    return frozenset(stem(w) for w in words(text) if w not in STOP and (len(w) > 2 or w.isdigit()))
 
 
 def sentences(text: str) -> list[str]:

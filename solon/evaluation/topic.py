@@ -67,6 +67,8 @@ def gibberish(reply: str) -> bool:
         return True
     said = words(reply)
     letters = [w for w in said if w.isalpha()]
+    if said and max(map(len, said)) >= 40 and len(said) < 3:
+        return True
     marks = len(re.findall(r"[^\w\s.,!?'\"()*#:-]", reply))
     if "```" in reply or re.search(r"[\u0400-\u04ff\u0600-\u06ff\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]", reply):
         return False
