@@ -1,0 +1,268 @@
+"""Data files: rows in, examples out; and outputs that appear whole, with a card and a manifest beside them, or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
+
+import solon
+from solon.data.example import Example, from_row, shape_of
+from solon.data.reading import Notes, kind_of_file, open_binary, rows
+from solon.errors import DataError
+
+SCRIPTED = "scripted"
+
+
+def read_examples(path: str | Path, *, max_malformed: float = 0.0) -> Iterator[Example]:
+    """The examples of a file of any known row shape, or with a prompt column of any usual name.
+
+    Raises:
+        DataError: unreadable, a row of no known shape or with a wrong field (file:line: field), or no row.
+    """
+    from solon.data.sources import column_example
+
+    where = Path(path)
+    notes = Notes(where, max_malformed)
+    for line, row in rows(where, notes):
+        shape = shape_of(row)
+        try:
+            yield from_row(shape.model_validate(row)) if shape else Example.model_validate(column_example(row, f"{where}:{line}"))
+        except ValidationError as error:
+            raise DataError(f"{where}:{line}: {first_complaint(error)}", mend="correct the row") from error
+
+
+def load_examples(path: str | Path) -> list[Example]:
+    """All examples of a file; see `read_examples`."""
+    return list(read_examples(path))
+
+
+def first_complaint(error: ValidationError) -> str:
+    """`field: what was expected, got …` of the first thing that pydantic refused."""
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    got = repr(first["input"])
+    return f"{name + ': ' if name else ''}{first['msg']}, got {got[:80]}"
+
+
+def is_scripted(example: Example) -> bool:
+    """Whether the row was made by the scripted test double, whose output is never data."""
+    provenance = example.fields.get("provenance")
+    model = provenance.get("model", "") if isinstance(provenance, dict) else ""
+    return SCRIPTED in (example.source, model) or bool(example.fields.get(SCRIPTED))
+
+
+def refuse_scripted(example: Example, where: str) -> Example:
+    """The example, unless the scripted test double made it.
+
+    Raises:
+        DataError: it did.
+    """
+    if is_scripted(example):
+        raise DataError(f"{where}: expected a model's own words, got scripted output", mend="make rows with a real model")
+    return example
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 (hex) of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@dataclass
+class Output:
+    """A file being written: rows counted, bytes hashed, facets tallied for the card."""
+
+    path: Path
+    file: IO[bytes]
+    rows: int = 0
+    tallies: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def write(self, row: BaseModel | Mapping[str, Any]) -> None:
+        """Append one row as a line of JSON."""
+        value = row.model_dump(mode="json") if isinstance(row, BaseModel) else row
+        try:
+            self.file.write(to_json(value) + b"\n")
+        except (ValueError, UnicodeError) as error:
+            raise DataError(
+                f"{self.path}: row {self.rows + 1}: cannot be written as JSON ({error})", mend="mend its text"
+            ) from error
+        self.rows += 1
+        self.tally(value)
+
+    def tally(self, value: Mapping[str, Any]) -> None:
+        """Count the row under every facet that the card shows."""
+        for facet, name in facets_of(value):
+            self.tallies.setdefault(facet, Counter())[name] += 1
+
+
+FACETS = ("form", "set", "hazard", "persona", "principle", "language", "split", "source", "licence", "use")
+NESTED = {
+    "fields": ("example_type", "law_category", "difficulty", "kind", "mixed_from", "category", "subject", "locale"),
+    "context": ("category",),
+    "training_metadata": ("category", "domain", "escalate"),
+    "": ("example_type", "law_category", "difficulty", "kind", "principle_id"),
+}
+
+
+def facets_of(value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(facet, value) pairs of a row as written, of any shape; empty values are left out."""
+    for name in FACETS:
+        if isinstance(value.get(name), str) and value[name] and len(value[name]) <= 80:
+            yield name, value[name]
+    for parent, names in NESTED.items():
+        inner = value.get(parent) if parent else value
+        if not isinstance(inner, Mapping):
+            continue
+        for name in names:
+            if inner.get(name) not in (None, "", []):
+                yield name, str(inner[name])
+        if parent == "fields":
+            yield from facets_of({key: inner[key] for key in ("context", "training_metadata") if key in inner})
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[Output]:
+    """An output that replaces `path` only when the block ends well; on an error nothing is left behind.
+
+    Raises:
+        DataError: the folder can't be made or written.
+    """
+    target = Path(path)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        raw = partial.open("wb")
+    except OSError as error:
+        raise DataError(f"{target}: cannot be written: {error.strerror}", mend="choose another place for -o") from error
+    try:
+        packed = target.suffix == ".gz"
+        file: Any = gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) if packed else raw
+        output = Output(target, file)
+        yield output
+        if packed:
+            file.close()
+        raw.flush()
+        os.fsync(raw.fileno())
+        raw.close()
+        partial.replace(target)
+    finally:
+        raw.close()
+        partial.unlink(missing_ok=True)
+
+
+def write_rows(path: str | Path, found: Iterable[BaseModel | Mapping[str, Any]], **about: Any) -> dict[str, Any]:
+    """Write rows with card and manifest; returns the manifest. `about`: see `publish`."""
+    with writing(path) as output:
+        for row in found:
+            output.write(row)
+    return publish(output, **about)
+
+
+def created() -> str:
+    """Now, in UTC; SOURCE_DATE_EPOCH when that is set, so that a build can be repeated byte for byte."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    return moment.isoformat(timespec="seconds")
+
+
+def publish(
+    output: Output,
+    *,
+    made_by: str,
+    inputs: Iterable[str | Path] = (),
+    licences: Iterable[str] = (),
+    seed: int | None = None,
+    quotas: Mapping[str, Mapping[str, Mapping[str, int]]] | None = None,
+    notes: Iterable[str] = (),
+    more: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write `F.card.md` and `F.manifest.json` beside an output; returns the manifest.
+
+    Args:
+        made_by: the command, for example "generate laws".
+        inputs: files it was made from; their hashes are recorded.
+        quotas: quota name -> {"asked": counts, "met": counts}.
+        notes: sentences for the card, for example what was dropped.
+        more: further entries of the manifest.
+    """
+    manifest = {
+        "file": output.path.name,
+        "sha256": sha256_of(output.path),
+        "bytes": output.path.stat().st_size,
+        "rows": output.rows,
+        "created": created(),
+        "made_by": made_by,
+        "solon": solon.__version__,
+        "seed": seed,
+        "inputs": {str(Path(p)): sha256_of(Path(p)) for p in inputs},
+        "licences": sorted({*licences, *output.tallies.get("licence", ())} - {""}),
+        "quotas": {name: {k: dict(v) for k, v in both.items()} for name, both in (quotas or {}).items()},
+        "counts": {facet: dict(sorted(tally.items())) for facet, tally in sorted(output.tallies.items())},
+        "notes": list(notes),
+        **(more or {}),
+    }
+    _replace(Path(f"{output.path}.manifest.json"), json.dumps(manifest, indent=2, ensure_ascii=False, default=str) + "\n")
+    _replace(Path(f"{output.path}.card.md"), card(manifest))
+    return manifest
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def card(manifest: Mapping[str, Any]) -> str:
+    """A manifest as a page: what the file is, what went in, what was asked and met, what it holds."""
+    lines = [f"# {manifest['file']}", "", f"{manifest['rows']:,} rows, made by `solon data {manifest['made_by']}`.", ""]
+    lines += ["| | |", "|---|---|", f"| sha256 | `{manifest['sha256']}` |", f"| created | {manifest['created']} |"]
+    lines.append(
+        f"| made with | solon {manifest['solon']}" + (f", seed {manifest['seed']} |" if manifest["seed"] is not None else " |")
+    )
+    lines.append(f"| licences | {'; '.join(manifest['licences']) or 'none stated'} |")
+    lines += [f"| input | `{path}` sha256 `{digest[:16]}…` |" for path, digest in manifest["inputs"].items()]
+    for name, both in manifest["quotas"].items():
+        lines += ["", f"## Quota: {name}", "", "| value | asked | met |", "|---|---|---|"]
+        asked, met = both.get("asked", {}), both.get("met", {})
+        lines += [f"| {value} | {asked.get(value, 0):,} | {met.get(value, 0):,} |" for value in {**asked, **met}]
+    for facet, tally in manifest["counts"].items():
+        lines += ["", f"## Rows by {facet.replace('_', ' ')}", "", "| value | rows |", "|---|---|"]
+        shown = sorted(tally.items(), key=lambda item: (-item[1], item[0]))
+        lines += [f"| {value.replace('|', '&#124;')} | {count:,} |" for value, count in shown[:40]]
+        lines += [f"| {len(shown) - 40} more | {sum(c for _, c in shown[40:]):,} |"] if len(shown) > 40 else []
+    if manifest["notes"]:
+        lines += ["", "## Notes", "", *(f"- {note}" for note in manifest["notes"])]
+    return "\n".join(lines) + "\n"
+
+
+def manifest_of(path: str | Path) -> dict[str, Any]:
+    """The manifest beside a data file; empty when there is none."""
+    beside = Path(f"{path}.manifest.json")
+    if not beside.exists():
+        return {}
+    try:
+        found = json.loads(beside.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{beside}: expected JSON, got {error}", mend="make the file again, or remove its manifest") from error
+    return found if isinstance(found, dict) else {}
+
+
+__all__ = [
+    "Output", "card", "created", "facets_of", "first_complaint", "is_scripted", "kind_of_file", "load_examples", "manifest_of",
+    "open_binary", "publish", "read_examples", "refuse_scripted", "sha256_of", "write_rows", "writing",
+]  # fmt: skip
