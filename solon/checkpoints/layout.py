@@ -7,6 +7,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import blake3
+import rfc8785
+
 from solon.checkpoints.errors import UnknownCheckpoint
 from solon.checkpoints.files import fsync_folder, locked, named_os_errors, write_durably
 from solon.checkpoints.manifest import FORMAT
@@ -26,7 +29,10 @@ def open_folder(root: Path, read_only: bool, lock_timeout_s: float) -> dict[str,
     if not file.exists():
         _create(root, file, read_only, lock_timeout_s)
     try:
-        found = json.loads(file.read_text())
+        data = file.read_bytes()
+        found = json.loads(data)
+        if data != sealed(found):
+            raise ValueError("its bytes do not match their seal")
         if found["format"] != FORMAT or found["hash"] != "blake3" or found["chunk"] != CHUNK:
             raise ValueError(f"expected format {FORMAT}, blake3, chunks of {CHUNK}; found {found}")
         uuid.UUID(found["store_id"])
@@ -50,4 +56,11 @@ def _create(root: Path, file: Path, read_only: bool, lock_timeout_s: float) -> N
     record = {"chunk": CHUNK, "format": FORMAT, "hash": "blake3", "store_id": str(uuid.uuid4())}
     with locked(root / "lock", timeout_s=lock_timeout_s):
         if not file.exists():
-            write_durably(file, json.dumps(record, sort_keys=True).encode() + b"\n")
+            write_durably(file, sealed(record))
+
+
+def sealed(record: dict[str, Any]) -> bytes:
+    """The bytes of FORMAT: canonical JSON of the record with `seal`, blake3 of the rest, and a newline."""
+    bare = {key: value for key, value in record.items() if key != "seal"}
+    seal = blake3.blake3(rfc8785.dumps(bare)).hexdigest()
+    return rfc8785.dumps({**bare, "seal": seal}) + b"\n"

@@ -1,6 +1,6 @@
 """The content-addressed store of checkpoints.
 
-root/FORMAT                 {"chunk", "format", "hash", "store_id"}
+root/FORMAT                 {"chunk", "format", "hash", "seal", "store_id"}
 root/packs/*.pack           chunks of at most 16 MiB, named by blake3 (see packs.py)
 root/manifests/<id>.json    one per checkpoint (see manifest.py); its rename is the commit point
 root/refs/{heads,tags,pins}/<name>   an id and a newline, replaced by rename; pins are rollback targets of open experiments

@@ -174,6 +174,9 @@ def fsck_store(
             report.problems.append(f"{manifest.id}: {len(missing)} of its chunks are damaged or missing")
     known = set(manifests) | set(corrupt)
     report.problems += [f"refs/{ref} names {target!r}, which is not there" for ref, target in refs.items() if target not in known]
+    for ref, target in refs.items():
+        if (root / "refs" / ref).read_bytes() != f"{target}\n".encode():
+            report.problems.append(f"refs/{ref}: its bytes are not an id and a newline")
     try:
         for _ in journal.lines():
             pass

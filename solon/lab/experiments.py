@@ -125,10 +125,11 @@ class Experiment(Edits):
             "name": self.name,
             "baseline": self.baseline,
             "plan": self.plan,
+            "process": process_identity(),
+            "constitution": getattr(self.constitution, "hash", None),
+            "environment": environment(self.seed),
         }
-        self.store.journal.append(
-            {**opened, "process": process_identity(), "constitution": getattr(self.constitution, "hash", None)}
-        )
+        self.store.journal.append(opened)
         self.structure = Structure(self.model)
         self._journalled = self.store.track(self.model).journalled
         try:
@@ -397,6 +398,16 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
 
 def _image(tensor: torch.Tensor) -> Any:
     return logical_bytes(tensor).to("cpu", copy=True).numpy()
+
+
+def environment(seed: int) -> dict[str, Any]:
+    """What a repetition needs to know: versions, machine and the seed of the comparison."""
+    import platform
+
+    import solon
+
+    versions = {"solon": solon.__version__, "torch": torch.__version__, "python": platform.python_version()}
+    return {**versions, "machine": platform.platform(), "threads": torch.get_num_threads(), "seed": seed}
 
 
 def _change(before: torch.Tensor, after: torch.Tensor) -> dict[str, float]:
