@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import solon
-from solon.cli import constitutions, job, machine
+from solon.cli import constitutions, job, lab, machine
 from solon.cli.output import explain
 from solon.errors import SolonError
 
@@ -45,6 +45,7 @@ def _root(
 job.register(app)
 constitutions.register(app)
 machine.register(app)
+app.add_typer(lab.app, name="lab")
 
 
 def _on_sigterm(_signal: int, _frame: FrameType | None) -> None:

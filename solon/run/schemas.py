@@ -37,4 +37,7 @@ def schema_of(name: str) -> dict[str, Any]:
     known = _known()
     if name not in known:
         raise InputError(f"schema: expected one of {', '.join(sorted(known))}, got {name!r}", mend=nearest(name, list(known)))
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **TypeAdapter(known[name]).json_schema(mode="serialization")}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **TypeAdapter(known[name]).json_schema(mode="serialization"),
+    }
