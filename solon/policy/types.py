@@ -110,7 +110,7 @@ class State:
     """The account at `as_of`. Money is in `currency`. None means missing, which is UNKNOWN.
 
     Beyond the documented fields: `accrued` and `fees` enter equity; `equity_24h_ago` serves the rolling loss; `measures` carries
-    what a monitor observed (`max_pair_correlation`, `weighted_correlation`, `volatility_ratio`; None inside it means that the monitor
+    what a monitor observed (`solon.policy.parsing.MEASURES`; None inside it means that the monitor
     could not tell, an absent name that nobody measured it); `facts` are named numbers for limits of any domain; `recent` are the
     agents' latest actions and `executions` their latest fills, for the checks over time; `agents` (when not empty) are the only
     owners of orders that are accepted.

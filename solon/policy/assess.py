@@ -1,0 +1,469 @@
+"""One action judged: verdict, reasoning, arithmetic, a recommendation that itself passes, and the principle behind it.
+
+    assessment = assess(action, state, constitution)
+    assessment.verdict.outcome, assessment.verdict.largest_allowed, assessment.text()
+
+The pieces: `rules` (the constitution's numbers), `book` (the account), `limits` (a function per limit), `sizing` (largest order).
+Fail closed: no limits, an unknown owner, anything UNKNOWN that would add risk is denied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from solon.policy.book import ATTO, UNIT, Book, Trade, book_of, ceil_div
+from solon.policy.limits import (
+    BREACH,
+    NOT_MEASURED,
+    OK,
+    UNKNOWN,
+    Bound,
+    Finding,
+    checks_of,
+    effective_ladder,
+    raises_breach,
+    shown,
+)
+from solon.policy.rules import KEPT_ELSEWHERE, PER_UNIT, Rules, compile_rules
+from solon.policy.sizing import fits, largest, reducible
+from solon.policy.types import SEVERITY_OUTCOME, Action, Ladder, Outcome, Reason, Severity, Size, State, Status, Verdict, worst
+
+STATUS: tuple[Status, ...] = ("ok", "breach", "unknown")
+EXITS = ("cancel", "flatten", "stop")
+UPWARD = {"min_position_size_pct", "margin_buffer", "min_positions"}  # measured rounds down, against the agent
+
+# Why each group of limits is there, for the last section of an assessment.
+PRINCIPLES = {
+    "position": "No single holding may decide the fate of the whole: size is bounded before conviction is asked.",
+    "leverage": "Borrowed strength multiplies error; it is kept below what the account survives.",
+    "risk": "A loss must leave enough to recover from; what can be lost is fixed before the trade.",
+    "diversification": "Holdings that fall together are one holding; breadth counts only where it is real.",
+    "systemic": "In a crisis the survival of the whole goes before the freedom of any part.",
+    "orders": "An order that looks like a mistake is treated as one until a person says otherwise.",
+    "governance": "Great decisions are shared, and a person answers for them.",
+    "emergency": "Stopping must be easy and resuming hard.",
+    "unknown": "What cannot be measured may not grow.",
+    "custom": "The limit was set by those who answer for this domain.",
+    "": "Within the limits the choice is free.",
+}
+
+
+class Assessment:
+    """What `assess` returns. Everything in it was fixed when it was made; texts are written when asked for.
+
+    `outcome`, `allowed`, `ladder`, `reducing`, `call_person`, `largest_qty` (1e-18, None for exits) are plain attributes.
+    """
+
+    __slots__ = (
+        "_verdict", "action", "call_person", "custom", "extra", "findings", "ladder", "largest_qty", "largest_size",
+        "outcome", "path", "reducing", "remedy", "rules", "trade",
+    )  # fmt: skip
+
+    def __init__(self, trade: Trade, rules: Rules, ladder: Ladder) -> None:
+        self.trade, self.action, self.rules, self.ladder = trade, trade.action, rules, ladder
+        self.reducing = trade.reducing
+        self.findings: list[tuple[Bound, Finding]] = []
+        self.custom: list[tuple[Any, Fraction | None]] = []
+        self.extra: list[Reason] = []
+        self.path: list[str] = []
+        self.outcome: Outcome = "allow"
+        self.call_person = False
+        self.largest_qty: int | None = None
+        self.largest_size = ""
+        self.remedy: Action | None = None
+        self._verdict: Verdict | None = None
+
+    @property
+    def allowed(self) -> bool:
+        return self.outcome == "allow"
+
+    @property
+    def verdict(self) -> Verdict:
+        """The documented verdict record."""
+        if self._verdict is None:
+            self._verdict = Verdict(
+                self.outcome, self.reasons(), self.largest_allowed, self.ladder, tuple(self.path), self.rules.hash,
+                call_person=self.call_person,
+            )  # fmt: skip
+        return self._verdict
+
+    def reasons(self) -> tuple[Reason, ...]:
+        """Every limit looked at, those that fail first."""
+        found = [*self.extra]
+        found += [_reason(self, check, bound, finding) for (check, bound), finding in self.findings if finding[0] != NOT_MEASURED]
+        found += [_custom_reason(rule, measured) for rule, measured in self.custom]
+        return tuple(sorted(found, key=lambda r: (r.status == "ok", -int(r.severity))))
+
+    @property
+    def not_measured(self) -> tuple[str, ...]:
+        """Limits whose measure nobody supplied; the monitor and the ladder keep them."""
+        return tuple(check.key for (check, _), finding in self.findings if finding[0] == NOT_MEASURED)
+
+    @property
+    def largest_allowed(self) -> Size | None:
+        """The largest order of this kind that passes, and the size of the position it leaves, in percent of equity."""
+        return None if self.largest_qty is None else Size(_quantity(self.largest_qty), self.largest_size)
+
+    # --- the five sections ---------------------------------------------------------------------------------------------
+
+    @property
+    def reasoning(self) -> tuple[str, ...]:
+        """Why: the failing limits, or that none fails."""
+        failing = [reason.text for reason in self.verdict.reasons if reason.status != "ok"]
+        if failing:
+            return tuple(failing)
+        checked = sum(1 for _, finding in self.findings if finding[0] == OK) + len(self.custom)
+        return (f"All {checked} limits that apply to this action hold.",)
+
+    @property
+    def arithmetic(self) -> tuple[str, ...]:
+        """The sums, so that anyone can redo them."""
+        return _arithmetic(self.trade)
+
+    @property
+    def recommendation(self) -> str:
+        """What to do instead; when it names an order, `remedy` is that order and it passes every check."""
+        if self.allowed:
+            return "Proceed as proposed." + (" Call a person: the drawdown asks for one." if self.call_person else "")
+        if self.remedy is not None:
+            stop = f", with a stop at {self.remedy.stop_price:f}" if self.remedy.stop_price is not None else ""
+            return f"{self.remedy.side.capitalize()} at most {self.remedy.qty:f} {self.remedy.symbol}{stop}."
+        return (
+            "Do not place this order. No smaller order of this kind passes; only orders that reduce positions, or a cancel, do."
+        )
+
+    @property
+    def principle(self) -> str:
+        """The principle behind the gravest failing limit."""
+        from solon.constitution.keys import KEYS
+
+        failing = [reason for reason in self.verdict.reasons if reason.status != "ok" and reason.severity >= Severity.medium]
+        if not failing:
+            return PRINCIPLES[""]
+        if failing[0].status == "unknown":
+            return PRINCIPLES["unknown"]
+        key = KEYS.get(failing[0].limit)
+        return PRINCIPLES.get(key.group if key else "custom", PRINCIPLES["custom"])
+
+    def sections(self) -> dict[str, Any]:
+        """The five documented sections as data."""
+        return {
+            "verdict": self.verdict.as_dict(),
+            "reasoning": list(self.reasoning),
+            "arithmetic": list(self.arithmetic),
+            "recommendation": self.recommendation,
+            "principle": self.principle,
+        }
+
+    def text(self) -> str:
+        """The five sections for people."""
+        failing = [reason.code for reason in self.verdict.reasons if reason.status != "ok"]
+        head = "no violation" if not failing else "violated or unknown: " + ", ".join(failing)
+        parts = [
+            ("CONSTITUTIONAL ASSESSMENT", f"{self.outcome.upper()} ({head}; ladder {self.ladder.name})"),
+            ("ETHICAL REASONING", "\n".join(self.reasoning)),
+            ("RISK ANALYSIS", "\n".join(self.arithmetic)),
+            ("RECOMMENDATION", self.recommendation),
+            ("PRINCIPLE", self.principle),
+        ]
+        return "\n\n".join(f"{title}\n{body}" for title, body in parts)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Rules with their checks picked out once; `judge.assess(action, book)` is the hot path."""
+
+    rules: Rules
+    checks: tuple[Bound, ...]
+    sized: tuple[Bound, ...]
+
+    @classmethod
+    def of(cls, constitution: Any, **settings: Any) -> Judge:
+        """Compile a constitution (or a mapping of limits, or `Rules`)."""
+        rules = compile_rules(constitution, **settings)
+        checks = checks_of(rules)
+        return cls(rules, checks, tuple(pair for pair in checks if pair[0].sized))
+
+    def assess(self, action: Action, book: Book, *, approved: bool = False, size: bool = True) -> Assessment:
+        """Judge an action against a book. `approved`: a person approved this very exit (a flatten plan while killed).
+
+        `size` False skips the largest allowed order and the remedy.
+        """
+        rules = self.rules
+        trade = Trade(book, action, rules.max_price_age, rules.max_state_age)
+        result = Assessment(trade, rules, effective_ladder(trade, rules))
+        if action.kind == "cancel":
+            result.path.append("cancel: always possible")
+            return result
+        for pair in self.checks:
+            result.findings.append((pair, pair[0].function(trade, pair[1], rules)))
+        for rule in rules.custom:
+            result.custom.append((rule, rule.measured(trade)))
+        _decide(result, approved)
+        if size:
+            self._size(result, approved)
+            result.largest_size = _position_pct(trade, result.largest_qty or 0)
+        return result
+
+    def _size(self, result: Assessment, approved: bool) -> None:
+        """Largest order and remedy: as asked when that passes, else smaller; an exit up to what is held."""
+        trade, action = result.trade, result.action
+        if result.allowed and trade.reducing:
+            result.largest_qty = reducible(trade) if action.kind != "stop" else trade.qty
+            return
+        if result.allowed:
+            result.largest_qty = max(trade.qty, largest(trade, self.rules, self.sized))
+            return
+        exit_room = reducible(trade)
+        adding = largest(trade, self.rules, self.sized) if _cured_by_size(result) else 0
+        for quantity in sorted({adding, min(exit_room, trade.qty)}, reverse=True):
+            remedy = self._passing(trade, _with_quantity(action, quantity), approved) if quantity > 0 else None
+            if remedy is not None:
+                result.largest_qty, result.remedy = quantity, remedy
+                return
+        result.largest_qty = 0
+        result.remedy = self._with_stop(result, approved)
+
+    def _passing(self, trade: Trade, action: Action, approved: bool) -> Action | None:
+        again = self.assess(action, trade.book, approved=approved, size=False)
+        return action if again.allowed else None
+
+    def _with_stop(self, result: Assessment, approved: bool) -> Action | None:
+        """Where only the stop is missing or misplaced: the same order with a stop a tenth from its entry, as large as passes."""
+        trade, action = result.trade, result.action
+        failing = {r.code for r in result.reasons() if r.status != "ok" and r.severity >= Severity.medium}
+        blocking = failing - {"max_risk_per_trade_pct"} - {pair[0].key for pair in self.sized}
+        if blocking != {"stop_loss_required"} or trade.blind or not trade.entry:
+            return None
+        entry = Decimal(trade.entry).scaleb(-18)
+        price = (entry * (Decimal("0.9") if trade.buy else Decimal("1.1"))).quantize(Decimal("0.00000001")).normalize()
+        stopped = replace(action, stop_price=Decimal(format(price, "f")))
+        again = Trade(trade.book, stopped, self.rules.max_price_age, self.rules.max_state_age)
+        if fits(again, again.qty, self.rules, self.sized):
+            return self._passing(again, stopped, approved)
+        quantity = largest(again, self.rules, self.sized)
+        return self._passing(again, _with_quantity(stopped, quantity), approved) if quantity else None
+
+
+def assess(action: Action, state: State | Book, constitution: Any, *, approved: bool = False) -> Assessment:
+    """Judge one action in a state under a constitution (a `Constitution`, a mapping of limits, `Rules`, or a `Judge`)."""
+    judge = constitution if isinstance(constitution, Judge) else Judge.of(constitution)
+    return judge.assess(action, book_of(state), approved=approved)
+
+
+def largest_allowed(action: Action, state: State | Book, constitution: Any) -> Size:
+    """The largest order like `action` that passes (quantity "0" where none does)."""
+    return assess(action, state, constitution).largest_allowed or Size("0", "0")
+
+
+def _cured_by_size(result: Assessment) -> bool:
+    """Whether everything that blocks can be cured by a smaller order."""
+    if result.extra or result.ladder >= Ladder.reduce:
+        return False
+    for (check, _), finding in result.findings:
+        if finding[0] in (BREACH, UNKNOWN) and check.severity >= Severity.medium and not check.sized:
+            return False
+    return True
+
+
+def _decide(result: Assessment, approved: bool) -> None:
+    """The order of decision: no policy, owner, kill, exits, rungs, limits. Writes outcome, path, extra reasons."""
+    trade, book = result.trade, result.trade.book
+    result.call_person = any(f[0] == BREACH for (c, _), f in result.findings if c.key == "human_escalation_drawdown")
+    if not result.findings and not result.custom:
+        _block(
+            result,
+            "no_policy",
+            "deny",
+            "the constitution sets no limit that applies to actions; nothing is permitted without one",
+        )
+        return
+    if book.agents and trade.action.agent not in book.agents:
+        _block(result, "unknown_agent", "deny", f"{trade.action.agent!r} is not among the agents that may own orders")
+        return
+    if book.knows(trade.action.id):
+        _block(result, "duplicate_order", "deny", f"an action with the id {trade.action.id!r} was already proposed")
+        return
+    if result.ladder == Ladder.killed:
+        if trade.reducing and approved and trade.action.kind == "flatten":
+            result.path.append("killed: a flatten step that a person approved")
+        else:
+            result.call_person = True
+            _block(result, "killed", "halt", "everything is stopped; only steps of an approved flatten plan and cancels pass")
+        return
+    if trade.reducing:
+        _decide_exit(result)
+        return
+    if result.ladder >= Ladder.reduce:
+        result.call_person = True
+        _block(result, "ladder", "deny", f"the ladder stands at {result.ladder.name}: only orders that reduce positions pass")
+    outcomes: list[Outcome] = [result.outcome]
+    for (check, _), finding in result.findings:
+        if finding[0] == BREACH:
+            outcomes.append(SEVERITY_OUTCOME[check.severity])
+        elif finding[0] == UNKNOWN and check.severity >= Severity.medium:
+            outcomes.append("deny")
+    outcomes += [_custom_outcome(rule, measured) for rule, measured in result.custom]
+    result.outcome = worst(outcomes)
+    if result.outcome == "halt":
+        result.call_person = True
+    result.path.append(f"limits: {result.outcome}")
+    if trade.blind:
+        result.path.append(f"unknown: {trade.why_blind}")
+
+
+def _decide_exit(result: Assessment) -> None:
+    """A sized, risk-reducing order passes under any limit, unless it makes a breached metric worse."""
+    made_worse = raises_breach(result.trade, result.rules)
+    if made_worse:
+        _block(
+            result, made_worse, "deny", f"this exit would fill so far from the mark that {made_worse}, already breached, grows"
+        )
+    else:
+        result.path.append("risk-reducing: exempt from limits")
+
+
+def _custom_outcome(rule: Any, measured: Fraction | None) -> Outcome:
+    if measured is None:
+        return "deny" if rule.severity >= Severity.medium else "allow"
+    return "allow" if rule.holds(measured) else SEVERITY_OUTCOME[rule.severity]
+
+
+def _block(result: Assessment, code: str, outcome: Outcome, text: str) -> None:
+    result.outcome = worst([result.outcome, outcome])
+    severity = Severity.critical if outcome == "halt" else Severity.high
+    result.extra.append(Reason(code, code, None, "", "flag", "breach", text, severity))
+    result.path.append(f"{code}: {outcome}")
+
+
+def _reason(result: Assessment, check: Any, bound: int, finding: Finding) -> Reason:
+    status, numerator, denominator = finding
+    text, unit = result.rules.shown[check.key]
+    measured = _measured(check.key, numerator, denominator, unit)
+    if status == UNKNOWN:
+        why = result.trade.why_blind or _missing(check.key)
+        message = f"{check.key}: {check.about}: cannot be told ({why}); limit {_with_unit(text, unit)}"
+    else:
+        state = "holds" if status == OK else ("fires" if _is_trigger(check.key) else "violated")
+        value = _with_unit(measured, unit) if measured is not None else _plain_state(check.key, status)
+        message = f"{check.key}: {check.about}: {value}; limit {_with_unit(text, unit)}: {state}"
+    if result.reducing and status != OK:
+        message += " (not applied: the order only reduces)"
+    return Reason(check.key, check.key, measured, text, unit, STATUS[status], message, check.severity)
+
+
+def _measured(key: str, numerator: int, denominator: int, unit: str) -> str | None:
+    if not denominator:
+        return None
+    scaled = numerator * PER_UNIT["seconds"] // denominator if unit == "seconds" else numerator
+    if unit == "seconds":
+        return str(scaled // PER_UNIT["seconds"])
+    return shown(numerator, denominator, "ratio" if unit == "flag" else unit, up=key not in UPWARD)
+
+
+def _is_trigger(key: str) -> bool:
+    return key.endswith(("_threshold", "_multiplier", "_detection")) or "kill" in key or key == "human_escalation_drawdown"
+
+
+def _plain_state(key: str, status: int) -> str:
+    if key in ("stop_loss_required", "max_risk_per_trade_pct") and status == BREACH:
+        return "there is none, or it lies on the wrong side of the entry"
+    return "not applicable or as it should be" if status == OK else "undefined, as no equity is left"
+
+
+def _missing(key: str) -> str:
+    return {
+        "max_risk_per_trade_pct": "the order carries no stop price",
+        "margin_buffer": "the state carries no maintenance margin",
+        "max_daily_loss_pct": "the state carries no equity of the day's open",
+        "max_position_size_leveraged_pct": "the product's leverage is not known",
+    }.get(key, "the state does not carry what is measured, or only null")
+
+
+def _with_unit(text: str | None, unit: str) -> str:
+    suffix = {"percent": " %", "ratio": " x", "seconds": " s"}.get(unit, "")
+    return f"{text}{suffix}"
+
+
+def _custom_reason(rule: Any, measured: Fraction | None) -> Reason:
+    status: Status = "unknown" if measured is None else "ok" if rule.holds(measured) else "breach"
+    value = None if measured is None else _fraction_text(measured)
+    note = f" ({rule.text})" if rule.text else ""
+    written = rule.measure + (f"({rule.argument})" if rule.argument else "")
+    must = f"must be {rule.comparison} {_fraction_text(rule.bound)}"
+    message = f"{rule.key}: {written} = {value or 'cannot be told'}; {must}{note}: {status}"
+    return Reason(rule.key, rule.key, value, _fraction_text(rule.bound), rule.unit, status, message, rule.severity)
+
+
+def _fraction_text(value: Fraction) -> str:
+    """Decimal text with at most six places, rounded up (what is measured may not look smaller than it is)."""
+    millionths = -((-value.numerator * 10**6) // value.denominator)
+    return format(Decimal(millionths).scaleb(-6).normalize(), "f")
+
+
+def _quantity(amount: int) -> str:
+    text = f"{amount // ATTO}.{amount % ATTO:018d}".rstrip("0").rstrip(".")
+    return text or "0"
+
+
+def _position_pct(trade: Trade, quantity: int) -> str:
+    """Size of the position that `quantity` of this order leaves, in percent of equity, rounded up."""
+    line, equity = trade.line, trade.equity
+    if not quantity or line is None or not equity or equity <= 0:
+        return "0"
+    value = ceil_div(quantity * trade.price * (line.factor or 0), UNIT)
+    near = line.long_side if trade.buy else line.short_side
+    after = max(0, abs(line.long_side - line.buys_value) - value) if trade.reducing else abs(near + value)
+    return shown(after, equity, "percent", up=True)
+
+
+def _with_quantity(action: Action, quantity: int) -> Action:
+    return replace(action, qty=Decimal(_quantity(quantity)))
+
+
+def _arithmetic(trade: Trade) -> tuple[str, ...]:
+    """Equity, exposure, what a fall of half costs, what the stop costs."""
+    if trade.blind or trade.equity is None or trade.line is None or trade.value is None:
+        return (f"Not computed: {trade.why_blind or 'values are missing'}.",)
+    equity, line = trade.equity, trade.line
+    slip = shown(trade.working_slip + trade.slip, ATTO, "money", up=True)
+    sums = (
+        f"cash {_money(trade.cash)} + holdings {_money(trade.holdings)} - bad fills {slip} = {_money(equity)}",
+        f"{_quantity(trade.qty)} x {_quantity(trade.price)} x multiplier and fx {Decimal(line.factor or 0).scaleb(-36).normalize():f}",
+    )
+    lines = [f"Equity: {sums[0]}.", f"Order: {sums[1]} = {shown(trade.value, ATTO, 'money', up=True)}."]
+    if equity > 0:
+        lines += _shares(trade, equity)
+    return tuple(lines)
+
+
+def _shares(trade: Trade, equity: int) -> list[str]:
+    line = trade.line
+    assert line is not None
+    percent, half = (shown(trade.issuer_after, part * equity, "percent", up=True) for part in (1, 2))
+    gross, net = (shown(amount, equity, "ratio", up=True) for amount in (trade.gross_after, trade.net_after))
+    exposure = shown(trade.issuer_after, ATTO, "money", up=True)
+    lines = [
+        f"Exposure to {line.issuer} after it, worst case: {exposure} / equity = {percent} %.",
+        f"If that halves: {percent} % x 50 % = {half} % of equity lost.",
+        f"Leverage after it: gross {gross} x, net {net} x.",
+    ]
+    if trade.stop is not None and not trade.reducing:
+        loss = abs(trade.entry - trade.stop) * trade.qty * (line.factor or 0)
+        risk, gap = (shown(times * loss, equity * UNIT, "percent", up=True) for times in (1, 2))
+        lines.append(
+            f"At the stop {_quantity(trade.stop)}: {risk} % of equity lost; {gap} % if the price gaps to twice that distance."
+        )
+    return lines
+
+
+def _money(amount: int) -> str:
+    return shown(amount, ATTO, "money", up=False)
+
+
+def kept_elsewhere(rules: Rules) -> dict[str, str]:
+    """Documented limits that no single order decides -> who keeps them."""
+    return {key: KEPT_ELSEWHERE[key] for key in rules.shown if key in KEPT_ELSEWHERE}

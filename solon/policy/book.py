@@ -1,0 +1,453 @@
+"""The account in memory: positions and working orders with aggregates kept incrementally, in integers of 1e-18.
+
+A change of one price, fill or order costs the same however many positions there are; a decision reads only aggregates.
+Exposure is counted as the worst case: everything working fills, on the bad side (peers-runtime §6.0; RTS 6 Art. 15(2)).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from decimal import Context, Decimal, Inexact, InvalidOperation
+from fractions import Fraction
+
+from solon.policy.types import MICROSECONDS, Action, Ladder, Position, State
+
+ATTO = 10**18
+UNIT = 10**54  # quantity (1e-18) x price (1e-18) x multiplier (1e-18) x fx (1e-18), back to 1e-18
+MINUTE = 60 * MICROSECONDS
+LONGEST_WINDOW = 86_400 * MICROSECONDS
+UNKNOWN_SECTOR = "(unknown sector)"
+
+
+_EXACT = Context(prec=60, traps=[Inexact, InvalidOperation])
+
+
+def atto(value: Decimal) -> int:
+    """An exact decimal with at most 18 places in units of 1e-18."""
+    return int(_EXACT.scaleb(value, 18))
+
+
+def _optional_atto(value: Decimal | None) -> int | None:
+    return None if value is None else atto(value)
+
+
+def ceil_div(numerator: int, denominator: int) -> int:
+    return -(-numerator // denominator)
+
+
+class Line:
+    """One instrument: what is held, what is working, and what both contribute to the aggregates.
+
+    Prices are in 1e-18; `factor` is multiplier x fx in 1e-36; None where unknown. `long_side` and `short_side` are the
+    signed value of the position plus everything that could still be bought, or sold.
+    """
+
+    __slots__ = (
+        "ask", "bid", "buys", "buys_value", "equity", "factor", "issuer", "leverage", "long_side", "margin_rate", "mark",
+        "opened_at", "orders", "priced_at", "qty", "sector", "sells", "sells_value", "short_side", "slip", "symbol", "worst",
+    )  # fmt: skip
+
+    def __init__(self, position: Position) -> None:
+        self.symbol = position.symbol
+        self.issuer = position.issuer or position.symbol
+        self.sector = position.sector or UNKNOWN_SECTOR
+        self.qty = atto(position.qty)
+        self.set_prices(position)
+        known = position.multiplier is not None and position.fx is not None and position.multiplier > 0 and position.fx > 0
+        self.factor = atto(position.multiplier) * atto(position.fx) if known else None  # type: ignore[arg-type]
+        leverage = position.product_leverage
+        self.leverage = atto(leverage) if leverage is not None and leverage > 0 else None
+        self.margin_rate = _optional_atto(position.margin_rate)
+        self.opened_at = position.opened_at
+        self.orders: dict[str, Action] = {}
+        self.buys = self.sells = self.buys_value = self.sells_value = self.slip = 0
+        self.equity = self.worst = self.long_side = self.short_side = 0
+
+    def set_prices(self, position: Position) -> None:
+        self.mark = _optional_atto(position.mark) if position.mark is not None and position.mark > 0 else None
+        self.bid = atto(position.bid) if position.bid is not None and position.bid > 0 else self.mark
+        self.ask = atto(position.ask) if position.ask is not None and position.ask > 0 else self.mark
+        self.priced_at = position.priced_at
+
+    @property
+    def active(self) -> bool:
+        return self.qty != 0 or bool(self.orders)
+
+    @property
+    def priced(self) -> bool:
+        return self.mark is not None and self.factor is not None
+
+    def order_price(self, buy: bool, limit: int | None) -> int:
+        """The price at which an order counts as exposure: the worse of the market's side and its limit."""
+        side = (self.ask if buy else self.bid) or 0
+        return max(side, limit) if limit is not None else max(side, self.mark or 0)
+
+    def slip_per_unit(self, buy: bool, limit: int | None) -> int:
+        """Equity lost at once, per unit of quantity, if the order fills at its limit (1e-18 of price)."""
+        if limit is None or self.mark is None:
+            return 0
+        return max(0, limit - self.mark) if buy else max(0, self.mark - limit)
+
+    def recount(self) -> None:
+        """Recompute what this line contributes. Protective stops within the position are bounded by it and not counted."""
+        factor = self.factor or 0
+        price = (self.bid if self.qty > 0 else self.ask) or 0
+        self.equity = self.qty * price * factor // UNIT
+        self.buys = self.sells = self.buys_value = self.sells_value = self.slip = 0
+        for order in self.orders.values():
+            self._count(order, factor)
+        held = ceil_div(abs(self.qty) * price * factor, UNIT)
+        signed = held if self.qty > 0 else -held
+        self.long_side = signed + self.buys_value
+        self.short_side = -signed + self.sells_value
+        self.worst = max(self.long_side, self.short_side)
+
+    def _count(self, order: Action, factor: int) -> None:
+        qty, buy = atto(order.qty), order.side == "buy"
+        if order.kind == "stop" and (self.qty < 0) == buy and qty <= abs(self.qty):
+            return
+        limit = _optional_atto(order.limit_price)
+        value = ceil_div(qty * self.order_price(buy, limit) * factor, UNIT)
+        self.slip += ceil_div(qty * self.slip_per_unit(buy, limit) * factor, UNIT)
+        if buy:
+            self.buys, self.buys_value = self.buys + qty, self.buys_value + value
+        else:
+            self.sells, self.sells_value = self.sells + qty, self.sells_value + value
+
+
+class Book:
+    """An account whose aggregates stay current under `mark`, `fill`, `work`, `cancel`, `clock` and `cashflow`."""
+
+    def __init__(self, state: State) -> None:
+        self.currency = state.currency
+        self.now = state.as_of
+        self.ladder = state.ladder
+        self.cash = atto(state.cash) + atto(state.accrued) - atto(state.fees)
+        self.maintenance_margin = _optional_atto(state.maintenance_margin)
+        self.nav = _optional_atto(state.nav_unit)
+        self.high_water_mark = _optional_atto(state.high_water_mark)
+        self.day_open = _optional_atto(state.day_open_equity)
+        self.day_ago = _optional_atto(state.equity_24h_ago)
+        self.measures, self.facts, self.agents = dict(state.measures), dict(state.facts), frozenset(state.agents)
+        self.lines: dict[str, Line] = {}
+        self.issuers: dict[str, int] = defaultdict(int)
+        self.issuers_leveraged: dict[str, int] = defaultdict(int)
+        self.sectors: dict[str, int] = defaultdict(int)
+        self.held: dict[str, int] = {}
+        self.gross = self.net = self.holdings = self.slip = 0
+        self.unpriced: set[str] = set()
+        self.throttled: set[tuple[str, str]] = set()
+        self._oldest: int | None = None
+        self._oldest_known = False
+        self._messages: dict[str, deque[int]] = defaultdict(deque)
+        self._recent: deque[tuple[int, Action, int | None]] = deque()
+        self._seen: dict[tuple[object, ...], int] = {}
+        self._ids: set[str] = set()
+        self._executions: dict[tuple[str, str], deque[int]] = defaultdict(deque)
+        for position in state.positions:
+            self._add(Line(position))
+        for order in state.working_orders:
+            self.work(order)
+        for action in sorted(state.recent, key=lambda a: a.ts):
+            self.note(action)
+        for action in sorted(state.executions, key=lambda a: a.ts):
+            self.note_execution(action)
+
+    # --- changes ---------------------------------------------------------------------------------------------------------
+
+    def _add(self, line: Line) -> None:
+        self.lines[line.symbol] = line
+        line.recount()
+        self._contribute(line, 1)
+
+    def _contribute(self, line: Line, sign: int) -> None:
+        self.holdings += sign * line.equity
+        self.slip += sign * line.slip
+        self.net += sign * (line.long_side - line.buys_value)
+        self.gross += sign * line.worst
+        self.issuers[line.issuer] += sign * line.worst
+        self.sectors[line.sector] += sign * line.worst
+        if line.leverage is not None and line.leverage > ATTO:
+            self.issuers_leveraged[line.issuer] += sign * ceil_div(line.worst * line.leverage, ATTO)
+        if line.qty:
+            count = self.held.get(line.issuer, 0) + sign
+            self.held[line.issuer] = count
+            if not count:
+                del self.held[line.issuer]
+        if line.active and not line.priced:
+            (self.unpriced.add if sign > 0 else self.unpriced.discard)(line.symbol)
+
+    def _change(self, line: Line, change: object) -> None:
+        self._contribute(line, -1)
+        change()  # type: ignore[operator]
+        line.recount()
+        self._contribute(line, 1)
+        self._oldest_known = False
+
+    def mark(self, symbol: str, mark: Decimal | None, at: int, bid: Decimal | None = None, ask: Decimal | None = None) -> None:
+        """A new price at time `at` (microseconds); None or a price that is not positive makes the line unpriced."""
+        line = self.lines[symbol]
+        priced = Position(symbol, mark=mark, bid=bid, ask=ask, priced_at=at)
+        self._change(line, lambda: line.set_prices(priced))
+        self.clock(at)
+
+    def fill(self, symbol: str, side: str, qty: Decimal, price: Decimal, fees: Decimal = Decimal(0)) -> None:
+        """A fill: quantity moves, cash pays price x multiplier x fx, fees are taken."""
+        line = self.lines[symbol]
+        signed = atto(qty) if side == "buy" else -atto(qty)
+
+        def change() -> None:
+            line.qty += signed
+
+        self._change(line, change)
+        self.cash -= signed * atto(price) * (line.factor or 0) // UNIT + atto(fees)
+
+    def work(self, order: Action) -> None:
+        """An order went to the venue. An instrument that the book does not know is unpriced."""
+        line = self.lines.get(order.symbol)
+        if line is None:
+            line = Line(Position(order.symbol))
+            self._add(line)
+        self._change(line, lambda: line.orders.__setitem__(order.id, order))
+        self._ids.add(order.id)
+
+    def cancel(self, symbol: str, order_id: str) -> None:
+        """An order no longer works (cancelled, rejected or filled)."""
+        line = self.lines[symbol]
+        self._change(line, lambda: line.orders.pop(order_id, None))
+
+    def cashflow(self, amount: Decimal) -> None:
+        """Cash came in (positive) or went out."""
+        self.cash += atto(amount)
+
+    def clock(self, now: int) -> None:
+        """Time passes; it never runs backwards."""
+        self.now = max(self.now, now)
+
+    def note(self, action: Action) -> None:
+        """An action was proposed: it counts as a message, and an equal one soon after is a duplicate."""
+        line = self.lines.get(action.symbol)
+        value = order_value(line, action) if line is not None else None
+        self._messages[action.agent].append(action.ts)
+        self._recent.append((action.ts, action, value))
+        self._seen[same(action)] = action.ts
+        self._ids.add(action.id)
+        while self._recent and self._recent[0][0] < action.ts - LONGEST_WINDOW:
+            _, old, _ = self._recent.popleft()
+            self._ids.discard(old.id)
+            if self._seen.get(same(old)) == old.ts:
+                del self._seen[same(old)]
+
+    def note_execution(self, action: Action) -> None:
+        """An order of an agent was executed; counts for the repeated-execution throttle."""
+        self._executions[action.agent, action.symbol].append(action.ts)
+
+    def throttle(self, agent: str, symbol: str) -> None:
+        """Disable an agent in an instrument until `re_enable` (RTS 6 Art. 15(1))."""
+        self.throttled.add((agent, symbol))
+
+    def re_enable(self, agent: str, symbol: str) -> None:
+        """A designated person lifts the throttle; the count begins again."""
+        self.throttled.discard((agent, symbol))
+        self._executions.pop((agent, symbol), None)
+
+    # --- readings --------------------------------------------------------------------------------------------------------
+
+    @property
+    def equity(self) -> int | None:
+        """Cash + holdings + accrued - fees (1e-18 of account currency); None where a held instrument has no price."""
+        return None if self.unpriced else self.cash + self.holdings
+
+    def oldest_price(self) -> int | None:
+        """When the most stale price in use was taken (microseconds); None where an active line has no time."""
+        if not self._oldest_known:
+            times = [line.priced_at for line in self.lines.values() if line.active]
+            self._oldest = None if None in times else min(times, default=self.now)  # type: ignore[type-var]
+            self._oldest_known = True
+        return self._oldest
+
+    def drawdown(self) -> Fraction | None:
+        """(HWM - U) / HWM of unit value, HWM at least U; None where unknown."""
+        parts = self.drawdown_parts()
+        return None if parts is None else Fraction(*parts)
+
+    def drawdown_parts(self) -> tuple[int, int] | None:
+        """The drawdown as (fall, high-water mark)."""
+        if self.nav is None or self.high_water_mark is None:
+            return None
+        high = max(self.high_water_mark, self.nav)
+        return (high - self.nav, high) if high > 0 else (1, 1)
+
+    def daily_loss(self) -> Fraction | None:
+        """Loss since the day's open as a share of it (negative for a gain); None where unknown."""
+        equity = self.equity
+        if self.day_open is None or equity is None or self.day_open <= 0:
+            return None
+        return Fraction(self.day_open - equity, self.day_open)
+
+    def messages(self, agent: str, since: int) -> int:
+        """Messages of an agent after `since`."""
+        times = self._messages.get(agent)
+        return 0 if not times else _count_after(times, since)
+
+    def executions(self, agent: str, symbol: str, since: int) -> int:
+        """Executions of an agent in an instrument after `since`."""
+        times = self._executions.get((agent, symbol))
+        return 0 if not times else _count_after(times, since)
+
+    def recent_value(self, agent: str, since: int) -> int | None:
+        """Value of an agent's actions after `since` (1e-18); None where one had no price."""
+        values = [value for at, action, value in self._recent if at > since and action.agent == agent]
+        return None if None in values else sum(values)  # type: ignore[arg-type]
+
+    def last_equal(self, action: Action) -> int | None:
+        """When an equal action (agent, symbol, side, quantity, prices) was last proposed or placed."""
+        line = self.lines.get(action.symbol)
+        working = [order.ts for order in line.orders.values() if same(order) == same(action)] if line and line.orders else []
+        return max([*working, *([self._seen[same(action)]] if same(action) in self._seen else [])], default=None)
+
+    def knows(self, action_id: str) -> bool:
+        """Whether an action of this id was already proposed or is working."""
+        return action_id in self._ids
+
+
+def _count_after(times: deque[int], since: int) -> int:
+    count = 0
+    for at in reversed(times):
+        if at <= since:
+            break
+        count += 1
+    return count
+
+
+def same(action: Action) -> tuple[object, ...]:
+    """What makes two orders equal for the duplicate check."""
+    return (action.agent, action.kind, action.symbol, action.side, action.qty, action.limit_price, action.stop_price)
+
+
+def order_value(line: Line, action: Action) -> int | None:
+    """Value of an order at the worse of market and limit (1e-18); None where the instrument has no price."""
+    if not line.priced or line.factor is None:
+        return None
+    price = line.order_price(action.side == "buy", _optional_atto(action.limit_price))
+    return ceil_div(atto(action.qty) * price * line.factor, UNIT)
+
+
+class Trade:
+    """One action against a book: the post-trade, worst-case figures that every check reads. Money in 1e-18 of account currency.
+
+    `blind`: equity or this instrument's value can't be told (missing, stale, not positive). `reducing`: strictly reduces the
+    position, working orders included, without crossing zero. `value` is the order's own value.
+    """
+
+    __slots__ = (
+        "action", "blind", "book", "buy", "cash", "cash_after", "delta", "entry", "equity", "gross_after", "gross_before",
+        "holdings", "issuer_after", "issuer_before", "leveraged_after", "limit", "line", "net_after", "now", "opens",
+        "position_after", "positions_after", "price", "qty", "reducing", "sector_after", "sector_before", "slip", "stale",
+        "stop", "value", "why_blind", "working_slip",
+    )  # fmt: skip
+
+    def __init__(self, book: Book, action: Action, max_price_age: int, max_state_age: int, qty: int | None = None) -> None:
+        self.book, self.action = book, action
+        self.buy = action.side == "buy"
+        self.qty = atto(action.qty) if qty is None else qty
+        self.limit, self.stop = _optional_atto(action.limit_price), _optional_atto(action.stop_price)
+        self.now = max(book.now, action.ts)
+        self.line = line = book.lines.get(action.symbol)
+        self.stale = self.now - book.now > max_state_age
+        self.why_blind = self._blindness(max_price_age)
+        self.blind = bool(self.why_blind)
+        self.equity: int | None = None
+        self.value: int | None = None
+        self.cash_after: int | None = None
+        self.cash, self.holdings, self.working_slip = book.cash, book.holdings, book.slip
+        self.reducing = line is not None and self._reduces(line)
+        self.positions_after, self.opens = len(book.held), False
+        if line is not None and line.priced:
+            self._value(line, line.factor or 0)
+        else:
+            self._no_value()
+
+    def _blindness(self, max_age: int) -> str:
+        """Why values cannot be told; empty when they can."""
+        book, line = self.book, self.line
+        if line is None:
+            return f"the state has no reference data and price for {self.action.symbol}"
+        if not line.priced:
+            return f"{line.symbol} has no positive price, multiplier and fx"
+        if book.unpriced:
+            return f"no positive price, multiplier and fx for {', '.join(sorted(book.unpriced))}"
+        oldest = book.oldest_price()
+        own = line.priced_at
+        if oldest is None or own is None:
+            return "a price carries no time"
+        if self.now - min(oldest, own) > max_age:
+            age = (self.now - min(oldest, own)) // MICROSECONDS
+            return f"a price is {age} s old, at most {max_age // MICROSECONDS} s are allowed"
+        return "the state is older than allowed" if self.stale else ""
+
+    def _reduces(self, line: Line) -> bool:
+        if self.action.kind == "stop":
+            return line.qty != 0 and (line.qty < 0) == self.buy and self.qty <= abs(line.qty)
+        if line.qty > 0:
+            return not self.buy and self.qty + line.sells <= line.qty
+        return line.qty < 0 and self.buy and self.qty + line.buys <= -line.qty
+
+    def _no_value(self) -> None:
+        self.price = self.entry = self.slip = self.delta = 0
+        self.issuer_before = self.issuer_after = self.sector_before = self.sector_after = 0
+        self.gross_before = self.gross_after = self.net_after = self.leveraged_after = self.position_after = 0
+
+    def _value(self, line: Line, factor: int) -> None:
+        """Every figure that follows from the order's value; the one place where exposure is added up."""
+        book = self.book
+        price = line.order_price(self.buy, self.limit)
+        self.price = price
+        self.entry = self.limit if self.limit is not None else price
+        self.value = value = ceil_div(self.qty * price * factor, UNIT)
+        self.slip = ceil_div(self.qty * line.slip_per_unit(self.buy, self.limit) * factor, UNIT) if self.limit is not None else 0
+        if not self.blind:
+            self.equity = book.cash + book.holdings - book.slip - self.slip
+        worst = line.worst
+        if self.reducing:  # may not fill, so nothing is credited
+            after, self.position_after = worst, max(0, abs(line.long_side - line.buys_value) - value)
+            if self.qty == abs(line.qty) and line.issuer in book.held and book.held[line.issuer] == 1:
+                self.positions_after -= 1
+        else:
+            near, far = (line.long_side, line.short_side) if self.buy else (line.short_side, line.long_side)
+            after = max(near + value, far)
+            self.position_after = near + value
+            if line.issuer not in book.held:
+                self.positions_after += 1
+                self.opens = True
+        self.delta = delta = after - worst
+        self.issuer_before = book.issuers[line.issuer]
+        self.issuer_after = self.issuer_before + delta
+        self.sector_before = book.sectors[line.sector]
+        self.sector_after = self.sector_before + delta
+        self.gross_before = book.gross
+        self.gross_after = book.gross + delta
+        self.net_after = book.net + (value if self.buy else -value)
+        self.cash_after = book.cash - (value if self.buy else -value)
+        self.leveraged_after = 0
+        if line.leverage is not None and line.leverage > ATTO:
+            self.leveraged_after = book.issuers_leveraged[line.issuer] + ceil_div(delta * line.leverage, ATTO)
+
+
+def book_of(state: State | Book) -> Book:
+    """A book of a state; a book as it is."""
+    return state if isinstance(state, Book) else Book(state)
+
+
+def ladder_of(book: Book, rungs: tuple[tuple[int, Ladder, str], ...]) -> Ladder:
+    """The rung that binds a decision: the latched one, or a higher one that the drawdown of this instant reaches (at or beyond).
+
+    The kill rung of one reading stays at no-new here: kill is latched only when confirmed (see `solon.policy.ladder`).
+    """
+    parts = book.drawdown_parts()
+    rung = book.ladder
+    if parts is not None:
+        for bound, reached, _ in rungs:
+            if parts[0] * 10_000 >= bound * parts[1]:
+                rung = max(rung, min(reached, Ladder.no_new))
+    return rung

@@ -1,0 +1,320 @@
+"""Every limit as a small pure function of a trade: (status, measured as numerator and denominator).
+
+Boundaries: `max_*` and `min_*` are breached strictly beyond; thresholds, triggers and kill levels fire at or beyond. Comparisons
+cross-multiply integers, so nothing is rounded before it is compared; what people read is rounded against the agent.
+UNKNOWN stands for missing, stale, too few points, not positive. Definitions: peers-runtime §6.1 (docs/limits in this project).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from solon.policy.book import ATTO, MINUTE, UNIT, Trade, atto, ceil_div, ladder_of
+from solon.policy.rules import BASIS, Rules
+from solon.policy.types import Ladder, Severity
+
+OK, BREACH, UNKNOWN, NOT_MEASURED = 0, 1, 2, 3
+Finding = tuple[int, int, int]  # status, numerator, denominator; denominator 0: nothing to show
+CheckFunction = Callable[[Trade, int, Rules], Finding]
+_UNKNOWN: Finding = (UNKNOWN, 0, 0)
+_SKIP: Finding = (NOT_MEASURED, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One limit. `sized`: a smaller order can cure a breach. `about`: what is measured, for the text of the reason."""
+
+    key: str
+    function: CheckFunction
+    severity: Severity
+    sized: bool
+    about: str
+
+
+def _share(amount: int, trade: Trade, bound: int) -> Finding:
+    """`amount` over equity against a maximum in basis points; no equity left is a breach of every ratio."""
+    equity = trade.equity
+    if trade.blind or equity is None:
+        return _UNKNOWN
+    if equity <= 0:
+        return (BREACH, 0, 0)
+    return (BREACH if amount * BASIS > bound * equity else OK, amount, equity)
+
+
+def position_size(trade: Trade, bound: int, rules: Rules) -> Finding:
+    return _share(trade.issuer_after, trade, bound)
+
+
+def leveraged_size(trade: Trade, bound: int, rules: Rules) -> Finding:
+    line = trade.line
+    if line is None or line.leverage is None:
+        return _UNKNOWN
+    return _share(trade.leveraged_after, trade, bound)
+
+
+def smallest_position(trade: Trade, bound: int, rules: Rules) -> Finding:
+    """Only an order that opens or adds can be too small; closing that leaves dust never is."""
+    if trade.reducing:
+        return (OK, 0, 0)
+    if trade.blind or trade.equity is None:
+        return _UNKNOWN
+    if trade.equity <= 0:
+        return (BREACH, 0, 0)
+    size = trade.position_after
+    return (BREACH if size * BASIS < bound * trade.equity else OK, size, trade.equity)
+
+
+def leverage(trade: Trade, bound: int, rules: Rules) -> Finding:
+    return _share(trade.gross_after, trade, bound)
+
+
+def margin_buffer(trade: Trade, bound: int, rules: Rules) -> Finding:
+    """(equity - maintenance margin) / equity; the venue's margin rate, where known, adds the margin of this order."""
+    if trade.book.maintenance_margin is None or trade.blind or trade.equity is None:
+        return _UNKNOWN
+    if trade.equity <= 0:
+        return (BREACH, 0, 0)
+    line = trade.line
+    added = ceil_div(trade.delta * line.margin_rate, ATTO) if line is not None and line.margin_rate is not None else 0
+    free = trade.equity - trade.book.maintenance_margin - added
+    return (BREACH if free * BASIS < bound * trade.equity else OK, free, trade.equity)
+
+
+def _drawdown(trade: Trade) -> tuple[int, int] | None:
+    return trade.book.drawdown_parts()
+
+
+def drawdown(trade: Trade, bound: int, rules: Rules) -> Finding:
+    parts = _drawdown(trade)
+    return _UNKNOWN if parts is None else (BREACH if parts[0] * BASIS > bound * parts[1] else OK, *parts)
+
+
+def drawdown_reached(trade: Trade, bound: int, rules: Rules) -> Finding:
+    parts = _drawdown(trade)
+    return _UNKNOWN if parts is None else (BREACH if parts[0] * BASIS >= bound * parts[1] else OK, *parts)
+
+
+def kill_drawdown(trade: Trade, bound: int, rules: Rules) -> Finding:
+    return drawdown_reached(trade, bound, rules) if rules.flags.get("kill_switch_enabled", True) else _SKIP
+
+
+def daily_loss(trade: Trade, bound: int, rules: Rules) -> Finding:
+    """The worse of the loss since the day's open and, where known, since 24 hours ago."""
+    opens = [trade.book.day_open] if trade.book.day_ago is None else [trade.book.day_open, trade.book.day_ago]
+    if trade.blind or trade.equity is None or None in opens:
+        return _UNKNOWN
+    findings: list[Finding] = []
+    for start in opens:
+        if start is None or start <= 0:
+            return (BREACH, 0, 0)
+        loss = start - trade.equity
+        findings.append((BREACH if loss * BASIS > bound * start else OK, loss, start))
+    return findings[0] if len(findings) == 1 else max(findings, key=lambda f: (f[0], f[1] * BASIS // f[2]))
+
+
+def risk_per_trade(trade: Trade, bound: int, rules: Rules) -> Finding:
+    """(|entry - stop| x quantity x multiplier x fx + fees + slippage allowance) / equity, for orders that add risk."""
+    if trade.reducing:
+        return (OK, 0, 0)
+    line, stop = trade.line, trade.stop
+    if trade.blind or line is None or line.factor is None or stop is None or trade.value is None:
+        return _UNKNOWN
+    if (stop >= trade.entry) == trade.buy:
+        return (BREACH, 0, 0)
+    loss = ceil_div(abs(trade.entry - stop) * trade.qty * line.factor, UNIT)
+    return _share(loss + ceil_div(trade.value * (rules.fees + rules.slippage), BASIS), trade, bound)
+
+
+def stop_loss(trade: Trade, bound: int, rules: Rules) -> Finding:
+    """An order that adds risk carries a stop on the losing side of its entry and of the market."""
+    if trade.reducing or trade.action.kind == "stop":
+        return (OK, 0, 0)
+    stop = trade.stop
+    if stop is None:
+        return (BREACH, 0, 0)
+    mark = trade.line.mark if trade.line is not None else None
+    wrong = [price for price in (trade.entry, mark) if price and ((stop >= price) if trade.buy else (stop <= price))]
+    return (BREACH if wrong else OK, 0, 0)
+
+
+def sector(trade: Trade, bound: int, rules: Rules) -> Finding:
+    return _share(trade.sector_after, trade, bound)
+
+
+def _observed(trade: Trade, name: str, bound: int, rules: Rules, fires: bool) -> Finding:
+    """A measure that a monitor supplies. Null is UNKNOWN; absent, it is the monitor's affair unless measures are required."""
+    measures = trade.book.measures
+    if name not in measures:
+        return _UNKNOWN if rules.require_measures else _SKIP
+    value = measures[name]
+    if value is None:
+        return _UNKNOWN
+    scaled = atto(value)
+    limit = bound * ATTO
+    breach = scaled * BASIS >= limit if fires else scaled * BASIS > limit
+    return (BREACH if breach else OK, scaled, ATTO)
+
+
+def pair_correlation(trade: Trade, bound: int, rules: Rules) -> Finding:
+    if trade.positions_after < 2:
+        return (OK, 0, 0)
+    return _observed(trade, "max_pair_correlation", bound, rules, fires=False)
+
+
+def correlation_breakdown(trade: Trade, bound: int, rules: Rules) -> Finding:
+    return _observed(trade, "weighted_correlation", bound, rules, fires=True)
+
+
+def volatility_spike(trade: Trade, bound: int, rules: Rules) -> Finding:
+    return _observed(trade, "volatility_ratio", bound, rules, fires=True)
+
+
+def flash_crash(trade: Trade, bound: int, rules: Rules) -> Finding:
+    """`measures.flash_crash` is 1 where the monitor's trigger fires, 0 where it does not, null where it cannot tell."""
+    return _observed(trade, "flash_crash", BASIS, rules, fires=True)
+
+
+def enough_positions(trade: Trade, bound: int, rules: Rules) -> Finding:
+    """Applies once gross exposure passes the invested share of equity; opening a position or closing one is always possible."""
+    count = trade.positions_after
+    if trade.reducing or trade.opens or count >= bound:
+        return (OK, count, 1)
+    invested = _share(trade.gross_after, trade, rules.invested)
+    return (invested[0], count, 1)
+
+
+def price_collar(trade: Trade, bound: int, rules: Rules) -> Finding:
+    """|limit price - mark| / mark; an order at market has no price to collar."""
+    if trade.limit is None:
+        return (OK, 0, 0)
+    mark = trade.line.mark if trade.line is not None else None
+    if mark is None or trade.blind:
+        return _UNKNOWN
+    distance = abs(trade.limit - mark)
+    return (BREACH if distance * BASIS > bound * mark else OK, distance, mark)
+
+
+def order_value(trade: Trade, bound: int, rules: Rules) -> Finding:
+    if trade.value is None or trade.blind:
+        return _UNKNOWN
+    return (BREACH if trade.value > bound else OK, trade.value, ATTO)
+
+
+def order_volume(trade: Trade, bound: int, rules: Rules) -> Finding:
+    return (BREACH if trade.qty > bound * ATTO else OK, trade.qty, ATTO)
+
+
+def duplicate(trade: Trade, bound: int, rules: Rules) -> Finding:
+    last = trade.book.last_equal(trade.action)
+    if last is None:
+        return (OK, 0, 0)
+    age = max(0, trade.now - last)
+    return (BREACH if age <= bound else OK, age, 1_000_000)
+
+
+def message_rate(trade: Trade, bound: int, rules: Rules) -> Finding:
+    count = trade.book.messages(trade.action.agent, trade.now - MINUTE) + 1
+    return (BREACH if count > bound else OK, count, 1)
+
+
+def repeated_executions(trade: Trade, bound: int, rules: Rules) -> Finding:
+    """Latched: once disabled, an agent stays so in the instrument until a designated person re-enables it (RTS 6 Art. 15)."""
+    agent, symbol = trade.action.agent, trade.action.symbol
+    window = rules.bounds.get("repeated_execution_window_seconds", MINUTE)
+    count = trade.book.executions(agent, symbol, trade.now - window) + 1
+    latched = (agent, symbol) in trade.book.throttled
+    return (BREACH if latched or count > bound else OK, count, 1)
+
+
+H, L, C = Severity.high, Severity.low, Severity.critical
+CHECKS: tuple[Check, ...] = (
+    Check("max_position_size_pct", position_size, H, True, "exposure to the issuer after this order, of equity"),
+    Check(
+        "max_position_size_leveraged_pct", leveraged_size, H, True, "leveraged exposure to the issuer after this order, of equity"
+    ),
+    Check("min_position_size_pct", smallest_position, H, True, "size of the position after this order, of equity"),
+    Check("max_leverage", leverage, H, True, "gross exposure after this order over equity"),
+    Check("recommended_leverage", leverage, L, True, "gross exposure after this order over equity (recommended)"),
+    Check("margin_buffer", margin_buffer, H, True, "equity free of maintenance margin, of equity"),
+    Check("max_portfolio_drawdown_pct", drawdown, H, False, "fall of unit value from its high-water mark"),
+    Check("max_daily_loss_pct", daily_loss, H, False, "loss since the day's open or in 24 hours"),
+    Check("max_risk_per_trade_pct", risk_per_trade, H, True, "loss of equity if the stop is hit"),
+    Check("stop_loss_required", stop_loss, H, False, "a stop below the entry of a buy, above that of a sale"),
+    Check("max_sector_concentration_pct", sector, H, True, "exposure to the sector after this order, of equity"),
+    Check("max_correlation", pair_correlation, L, False, "highest correlation of two held positions (warning)"),
+    Check("max_correlation_critical", pair_correlation, H, False, "highest correlation of two held positions"),
+    Check("min_positions", enough_positions, H, True, "positions held after this order, while mostly invested"),
+    Check("emergency_deleverage_threshold", drawdown_reached, H, False, "drawdown at which the book is only reduced"),
+    Check("human_escalation_drawdown", drawdown_reached, Severity.info, False, "drawdown at which a person is called"),
+    Check("halt_trading_threshold", drawdown_reached, H, False, "drawdown at which nothing new is opened"),
+    Check("kill_switch_drawdown", kill_drawdown, C, False, "drawdown at which everything stops"),
+    Check("correlation_breakdown_threshold", correlation_breakdown, H, False, "weighted mean correlation on a short window"),
+    Check("volatility_spike_multiplier", volatility_spike, H, False, "realised over usual volatility"),
+    Check("flash_crash_detection", flash_crash, H, False, "flash-crash trigger"),
+    Check("price_collar_pct", price_collar, H, False, "distance of the limit price from the mark"),
+    Check("max_order_value", order_value, H, True, "value of the order"),
+    Check("max_order_volume", order_volume, H, True, "quantity of the order"),
+    Check("duplicate_order_window_seconds", duplicate, H, False, "time since an equal order of this agent"),
+    Check("max_messages_per_minute", message_rate, H, False, "messages of this agent within a minute, this one included"),
+    Check(
+        "max_repeated_executions", repeated_executions, H, False, "executions of this agent in this instrument within the window"
+    ),
+)
+BY_KEY = {check.key: check for check in CHECKS}
+FLAGS = ("stop_loss_required", "flash_crash_detection")
+Bound = tuple[Check, int]
+
+
+def checks_of(rules: Rules) -> tuple[Bound, ...]:
+    """The checks that these rules ask for, each with its bound in the scale of its unit (1 for a flag that is set)."""
+    found: list[Bound] = []
+    for check in CHECKS:
+        if check.key in FLAGS and rules.flag(check.key):
+            found.append((check, 1))
+        elif check.key in rules.bounds:
+            found.append((check, rules.bounds[check.key]))
+    return tuple(found)
+
+
+def raises_breach(trade: Trade, rules: Rules) -> str:
+    """The breached metric that a reducing order would make worse, by filling far from the mark; empty when none.
+
+    The order lowers gross, issuer and sector exposure by its value at the mark, but lowers equity by what it gives away.
+    """
+    line, equity, book = trade.line, trade.equity, trade.book
+    if line is None or equity is None or trade.slip == 0 or trade.value is None:
+        return ""
+    before = equity + trade.slip
+    value = ceil_div(trade.qty * (line.mark or 0) * (line.factor or 0), UNIT)
+    pairs = (
+        ("max_leverage", book.gross),
+        ("max_position_size_pct", trade.issuer_before),
+        ("max_sector_concentration_pct", trade.sector_before),
+    )
+    for key, amount in pairs:
+        bound = rules.bounds.get(key)
+        if bound is None:
+            continue
+        after = max(0, amount - value)
+        breached = equity <= 0 or after * BASIS > bound * equity
+        if breached and (equity <= 0 or after * before > amount * equity):
+            return key
+    return ""
+
+
+def effective_ladder(trade: Trade, rules: Rules) -> Ladder:
+    """The rung that binds this decision: latched, or reached by this instant's drawdown; no equity left is the kill rung."""
+    if not trade.blind and trade.equity is not None and trade.equity + trade.slip <= 0:
+        return Ladder.killed
+    return ladder_of(trade.book, rules.rungs)
+
+
+def shown(amount: int, scale: int, unit: str, *, up: bool) -> str:
+    """amount / scale as decimal text in `unit`, to a basis point (a cent for money), rounded up or down."""
+    steps = {"percent": 10_000, "fraction": 10_000, "ratio": 10_000, "money": 100}.get(unit, 1)
+    exact = amount * steps
+    units = ceil_div(exact, scale) if up else exact // scale
+    places = {"percent": 2, "fraction": 4, "ratio": 4, "money": 2}.get(unit, 0)
+    return format((Decimal(units).scaleb(-places)).normalize(), "f")
