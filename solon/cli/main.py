@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import warnings
@@ -21,6 +22,10 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="A written constitution, made into trained models, measurements of how well they keep it, and a runtime for agents.",
 )
+
+
+# Progress is ours to show (rich, on stderr); the libraries' own bars and remarks would be mixed into it.
+QUIET = {"TQDM_DISABLE": "1", "TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false"}
 
 
 class Terminated(BaseException):
@@ -55,6 +60,8 @@ def _on_sigterm(_signal: int, _frame: FrameType | None) -> None:
 def main() -> None:
     """Run the command line; every deliberate error becomes one message and its exit code."""
     signal.signal(signal.SIGTERM, _on_sigterm)
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     warnings.filterwarnings("ignore", module=r"(transformers|peft|torch|accelerate)\.")  # remarks to developers, not to users
     wants_json = "--json" in sys.argv[1:]
     try:

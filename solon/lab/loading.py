@@ -11,7 +11,7 @@ class ModelManager:
     """Loads a causal language model and its tokenizer: `.model`, `.tokenizer` after `load_model()`.
 
     Args:
-        name: folder or hub id. options: passed to `from_pretrained`.
+        name: `nano`, a folder, a run or a hub id. options: passed to `from_pretrained`.
     """
 
     def __init__(self, name: str, **options: Any) -> None:
@@ -27,9 +27,12 @@ class ModelManager:
         """
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
+        from solon.models import resolve_path
+
+        folder = resolve_path(self.name)
         try:
-            self.model = AutoModelForCausalLM.from_pretrained(self.name, **self.options).eval()
-            self.tokenizer = AutoTokenizer.from_pretrained(self.name)
+            self.model = AutoModelForCausalLM.from_pretrained(folder, **self.options).eval()
+            self.tokenizer = AutoTokenizer.from_pretrained(folder)
         except (OSError, ValueError) as error:
             raise ModelError(
                 f"{self.name}: cannot be loaded ({error})", mend="name a model folder, or a hub id that is reachable"
