@@ -1,0 +1,197 @@
+"""The topics of the laws generator: named acts, reasons, offers, safe twins and scenes, read from `topics_law_*.yaml`.
+
+A topic is an act joined to what it is done to. It is named and never explained; what is written out about it protects or informs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from random import Random
+from typing import Any, Literal
+
+from solon.errors import DataError
+
+LAWS = 5
+Outcome = Literal["allow", "ask", "redirect"]
+_VOWEL = re.compile(r"[aeiou]", re.IGNORECASE)
+_MY = re.compile(r"\bmy (\w+)")
+_PLURAL = ("flats", "parents")
+_THEIRS = {"my own": "their own", "our club": "a club", "our own": "their own", "myself": "oneself"}
+_OTHERS = {"you were": "it was", "yourself": "itself", "your": "its", "you": "an assistant"}
+_SWAPPED = {"my": "your", "your": "my", "you were": "I was", "you": "me"}
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question that no law forbids answering as `answer` does; `outcome` says whether it helps, asks back or redirects."""
+
+    text: str
+    answer: str
+    outcome: Outcome = "allow"
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A hazardous topic of one law, with its harmless siblings.
+
+    `acts`: (infinitive, gerund as said to the asker), both with {x}; `things`: values of {x}; `own`: the act is aimed at this
+    assistant; `make`: a text or design is asked for, not a method; `care`: the asker may be in danger; `refusal_only`: nothing but
+    refusals and protection; `only`: the devices that suit it (all when empty).
+    """
+
+    id: str
+    law: int
+    tags: tuple[str, ...]
+    acts: tuple[tuple[str, str], ...]
+    things: tuple[str, ...]
+    soft: str
+    reasons: tuple[str, ...]
+    offers: tuple[str, ...]
+    scene: str
+    safe: tuple[Question, ...]
+    edge: Question | None
+    asks: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    own: bool = False
+    make: bool = False
+    care: bool = False
+    refusal_only: bool = False
+
+    @property
+    def group(self) -> str:
+        """The name that splits go by: the topic with all its wordings and twins."""
+        return f"law-{self.law}/{self.id}"
+
+
+@dataclass(frozen=True)
+class Act:
+    """One act of a topic in the forms that sentences need.
+
+    `do`/`doing`: as the asker and the answer say it; `do3`/`doing3`: said of others ("my neighbour" becomes "a neighbour").
+    """
+
+    topic: Topic
+    thing: str
+    do: str
+    doing: str
+    do3: str
+    doing3: str
+
+
+def read_yaml(name: str) -> Any:
+    """A data file of this folder. C parser where there is one, else pure Python (about a second for all)."""
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe").load((resources.files(__package__) / name).read_text(encoding="utf-8"))
+
+
+@cache
+def slots() -> Mapping[str, tuple[str, ...]]:
+    """Slot name -> its values: person, public, group, name, place, number."""
+    return {name: tuple(str(value) for value in values) for name, values in read_yaml("slots.yaml").items()}
+
+
+@cache
+def topics() -> tuple[Topic, ...]:
+    """All topics, by law."""
+    return tuple(_topic(law, raw) for law in range(LAWS) for raw in read_yaml(f"topics_law_{law}.yaml"))
+
+
+def by_id(name: str) -> Topic:
+    """The topic of that id.
+
+    Raises:
+        DataError: there is none.
+    """
+    found = next((topic for topic in topics() if topic.id == name), None)
+    if found is None:
+        raise DataError(f"topic: expected one of {len(topics())} topics, got {name!r}", mend="see topics() for their ids")
+    return found
+
+
+def acts(topic: Topic) -> tuple[Act, ...]:
+    """Every act of a topic with every thing it is done to."""
+    return tuple(_act(topic, pair, thing) for pair in topic.acts for thing in topic.things)
+
+
+def reflexive(do: str) -> str:
+    """An act of the first person said of people in general: "end my life" -> "end their life"."""
+    return re.sub(r"\bmyself\b", "themselves", re.sub(r"\bmy\b", "their", do))
+
+
+def _topic(law: int, raw: dict[str, Any]) -> Topic:
+    things = raw["x"]
+    if isinstance(things, str):  # "@person": a shared list
+        things = slots()[things.removeprefix("@")]
+    do_doing = [tuple(part.strip() for part in act.split("|")) for act in raw["acts"]]
+    edge = raw.get("edge")
+    return Topic(
+        id=raw["id"],
+        law=law,
+        tags=tuple(raw["tags"]),
+        acts=tuple((do, doing) for do, doing in do_doing),
+        things=tuple(things),
+        soft=raw["soft"],
+        reasons=tuple(raw["reasons"]),
+        offers=tuple(raw["offers"]),
+        scene=raw.get("scene", ""),
+        safe=tuple(Question(q["q"], q["a"]) for q in raw["safe"]),
+        edge=Question(edge["q"], edge["a"], edge["outcome"]) if edge else None,
+        asks=tuple(raw.get("asks", ())),
+        only=tuple(raw.get("only", ())),
+        **{flag: bool(raw.get(flag)) for flag in ("own", "make", "care", "refusal_only")},
+    )
+
+
+def _act(topic: Topic, pair: tuple[str, str], thing: str) -> Act:
+    do, doing = pair
+    replied = _swapped(thing) if topic.own else re.sub(r"\bmy\b", "your", thing)
+    return Act(
+        topic,
+        thing,
+        do.format(x=thing),
+        doing.format(x=replied),
+        _third(do.format(x=thing), topic.own),
+        _third(doing.replace("myself", "itself" if topic.own else "myself").format(x=thing), topic.own),
+    )
+
+
+def _swapped(text: str) -> str:
+    """The asker's words about "you" and "my" as this assistant repeats them."""
+    return re.sub(r"\byou were\b|\byou\b|\byour\b|\bmy\b", lambda found: _SWAPPED[found[0]], text)
+
+
+def _third(text: str, own: bool) -> str:
+    """The same said of others."""
+    for old, new in _THEIRS.items():
+        text = re.sub(rf"\b{old}\b", new, text)
+    text = _MY.sub(lambda found: f"{'their' if found[1] in _PLURAL else _article(found[1])} {found[1]}", text)
+    if own:
+        text = re.sub(r"\byou were\b|\byourself\b|\byour\b|\byou\b", lambda found: _OTHERS[found[0]], text)
+    return text
+
+
+def _article(word: str) -> str:
+    return "an" if _VOWEL.match(word) else "a"
+
+
+class Draw:
+    """Seeded choice from the shared slots; one per generated file."""
+
+    def __init__(self, seed: int | str) -> None:
+        self.rng = Random(f"solon scenarios {seed}")
+
+    def one(self, values: Any) -> Any:
+        """One of them."""
+        return self.rng.choice(values)
+
+    def filler(self) -> dict[str, str]:
+        """Values of the slots that any wording may use."""
+        known = slots()
+        name, name2 = self.rng.sample(known["name"], 2)
+        place, place2 = self.rng.sample(known["place"], 2)
+        return {"name": name, "name2": name2, "place": place, "place2": place2, "number": self.one(known["number"])}
