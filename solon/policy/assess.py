@@ -21,6 +21,7 @@ from solon.policy.limits import (
     OK,
     UNKNOWN,
     Bound,
+    Check,
     Finding,
     checks_of,
     effective_ladder,
@@ -32,7 +33,7 @@ from solon.policy.sizing import fits, largest, reducible
 from solon.policy.types import SEVERITY_OUTCOME, Action, Ladder, Outcome, Reason, Severity, Size, State, Status, Verdict, worst
 
 STATUS: tuple[Status, ...] = ("ok", "breach", "unknown")
-EXITS = ("cancel", "flatten", "stop")
+
 UPWARD = {"min_position_size_pct", "margin_buffer", "min_positions"}  # measured rounds down, against the agent
 
 # Why each group of limits is there, for the last section of an assessment.
@@ -58,7 +59,7 @@ class Assessment:
     """
 
     __slots__ = (
-        "_verdict", "action", "call_person", "custom", "extra", "findings", "ladder", "largest_qty", "largest_size",
+        "_verdict", "action", "call_person", "custom", "extra", "failing", "findings", "ladder", "largest_qty", "largest_size",
         "outcome", "path", "reducing", "remedy", "rules", "trade",
     )  # fmt: skip
 
@@ -66,6 +67,7 @@ class Assessment:
         self.trade, self.action, self.rules, self.ladder = trade, trade.action, rules, ladder
         self.reducing = trade.reducing
         self.findings: list[tuple[Bound, Finding]] = []
+        self.failing: list[tuple[Check, int]] = []
         self.custom: list[tuple[Any, Fraction | None]] = []
         self.extra: list[Reason] = []
         self.path: list[str] = []
@@ -198,8 +200,13 @@ class Judge:
         if action.kind == "cancel":
             result.path.append("cancel: always possible")
             return result
+        findings, failing = result.findings, result.failing
         for pair in self.checks:
-            result.findings.append((pair, pair[0].function(trade, pair[1], rules)))
+            check, bound = pair
+            finding = check.function(trade, bound, rules)
+            findings.append((pair, finding))
+            if finding[0] in (BREACH, UNKNOWN):
+                failing.append((check, finding[0]))
         for rule in rules.custom:
             result.custom.append((rule, rule.measured(trade)))
         _decide(result, approved)
@@ -217,15 +224,13 @@ class Judge:
         if result.allowed:
             result.largest_qty = max(trade.qty, largest(trade, self.rules, self.sized))
             return
-        exit_room = reducible(trade)
-        adding = largest(trade, self.rules, self.sized) if _cured_by_size(result) else 0
-        for quantity in sorted({adding, min(exit_room, trade.qty)}, reverse=True):
-            remedy = self._passing(trade, _with_quantity(action, quantity), approved) if quantity > 0 else None
-            if remedy is not None:
-                result.largest_qty, result.remedy = quantity, remedy
-                return
-        result.largest_qty = 0
-        result.remedy = self._with_stop(result, approved)
+        # What size can cure has every other limit already passed; `largest` verifies the rest.
+        quantity = largest(trade, self.rules, self.sized) if _cured_by_size(result) else 0
+        exit_room = min(reducible(trade), trade.qty)
+        if exit_room > quantity and self._passing(trade, _with_quantity(action, exit_room), approved):
+            quantity = exit_room
+        result.largest_qty = quantity
+        result.remedy = _with_quantity(action, quantity) if quantity else self._with_stop(result, approved)
 
     def _passing(self, trade: Trade, action: Action, approved: bool) -> Action | None:
         again = self.assess(action, trade.book, approved=approved, size=False)
@@ -263,16 +268,13 @@ def _cured_by_size(result: Assessment) -> bool:
     """Whether everything that blocks can be cured by a smaller order."""
     if result.extra or result.ladder >= Ladder.reduce:
         return False
-    for (check, _), finding in result.findings:
-        if finding[0] in (BREACH, UNKNOWN) and check.severity >= Severity.medium and not check.sized:
-            return False
-    return True
+    return all(check.sized or check.severity < Severity.medium for check, _ in result.failing)
 
 
 def _decide(result: Assessment, approved: bool) -> None:
     """The order of decision: no policy, owner, kill, exits, rungs, limits. Writes outcome, path, extra reasons."""
     trade, book = result.trade, result.trade.book
-    result.call_person = any(f[0] == BREACH for (c, _), f in result.findings if c.key == "human_escalation_drawdown")
+    result.call_person = any(status == BREACH for check, status in result.failing if check.key == "human_escalation_drawdown")
     if not result.findings and not result.custom:
         _block(
             result,
@@ -301,10 +303,10 @@ def _decide(result: Assessment, approved: bool) -> None:
         result.call_person = True
         _block(result, "ladder", "deny", f"the ladder stands at {result.ladder.name}: only orders that reduce positions pass")
     outcomes: list[Outcome] = [result.outcome]
-    for (check, _), finding in result.findings:
-        if finding[0] == BREACH:
+    for check, status in result.failing:
+        if status == BREACH:
             outcomes.append(SEVERITY_OUTCOME[check.severity])
-        elif finding[0] == UNKNOWN and check.severity >= Severity.medium:
+        elif check.severity >= Severity.medium:
             outcomes.append("deny")
     outcomes += [_custom_outcome(rule, measured) for rule, measured in result.custom]
     result.outcome = worst(outcomes)
@@ -430,9 +432,10 @@ def _arithmetic(trade: Trade) -> tuple[str, ...]:
         return (f"Not computed: {trade.why_blind or 'values are missing'}.",)
     equity, line = trade.equity, trade.line
     slip = shown(trade.working_slip + trade.slip, ATTO, "money", up=True)
+    factor = Decimal(line.factor or 0).scaleb(-36).normalize()
     sums = (
         f"cash {_money(trade.cash)} + holdings {_money(trade.holdings)} - bad fills {slip} = {_money(equity)}",
-        f"{_quantity(trade.qty)} x {_quantity(trade.price)} x multiplier and fx {Decimal(line.factor or 0).scaleb(-36).normalize():f}",
+        f"{_quantity(trade.qty)} x {_quantity(trade.price)} x multiplier and fx {factor:f}",
     )
     lines = [f"Equity: {sums[0]}.", f"Order: {sums[1]} = {shown(trade.value, ATTO, 'money', up=True)}."]
     if equity > 0:

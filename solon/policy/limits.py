@@ -177,7 +177,7 @@ def flash_crash(trade: Trade, bound: int, rules: Rules) -> Finding:
 
 
 def enough_positions(trade: Trade, bound: int, rules: Rules) -> Finding:
-    """Applies once gross exposure passes the invested share of equity; opening a position or closing one is always possible."""
+    """Applies once gross exposure passes the invested share of equity; opening or closing a position is always possible."""
     count = trade.positions_after
     if trade.reducing or trade.opens or count >= bound:
         return (OK, count, 1)

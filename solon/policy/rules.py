@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
@@ -65,7 +66,7 @@ class Rules:
         """The flag; False where the constitution does not set it."""
         return self.flags.get(key, False)
 
-    @property
+    @cached_property
     def rungs(self) -> tuple[tuple[int, Ladder, str], ...]:
         """(drawdown in basis points, rung it leads to, key), lowest first. The kill rung only where the switch is enabled."""
         keys = [
