@@ -7,61 +7,14 @@ name alone, so adding rows never moves a group that was there before.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from solon.data.near import NEAR, PERMUTATIONS, SHINGLE, jaccard, near_duplicates, shingles, words
 from solon.data.records import Prompt
 from solon.errors import CheckFailed, ConfigError
 
-SHINGLE = 5  # words
-NEAR = 0.8  # Jaccard similarity of word shingles at which two texts count as near-duplicates
-PERMUTATIONS = 128
 HELD_OUT = ("unseen_wording", "unseen_topic", "twin", "benign", "file")
-
-
-def words(text: str) -> list[str]:
-    """Lower-case words and numbers of a text."""
-    return re.findall(r"\w+", text.lower())
-
-
-def shingles(text: str, size: int = SHINGLE) -> frozenset[str]:
-    """Word 5-grams; a shorter text is one shingle, so that it is near only to itself."""
-    tokens = words(text)
-    if len(tokens) <= size:
-        return frozenset({" ".join(tokens)})
-    return frozenset(" ".join(tokens[i : i + size]) for i in range(len(tokens) - size + 1))
-
-
-def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
-    """|a ∩ b| / |a ∪ b|."""
-    return len(a & b) / len(a | b) if a or b else 1.0
-
-
-def near_duplicates(texts: Sequence[str], threshold: float = NEAR) -> list[tuple[int, int]]:
-    """Pairs (i, j), i < j, whose shingle sets have a Jaccard similarity of at least `threshold`.
-
-    Candidates come from MinHash-LSH (Broder 1997; datasketch), and each is then checked exactly, so that no pair is reported
-    wrongly. LSH may miss a pair near the threshold; exact repeats are always found.
-    """
-    from datasketch import MinHash, MinHashLSH
-
-    sets = [shingles(text) for text in texts]
-    first: dict[frozenset[str], int] = {}
-    pairs = []
-    index = MinHashLSH(threshold=max(0.1, threshold - 0.15), num_perm=PERMUTATIONS)
-    for i, own in enumerate(sets):
-        if own in first:
-            pairs.append((first[own], i))
-            continue
-        first[own] = i
-        if len(own) == 1:  # a single shingle is near only to itself
-            continue
-        sketch = MinHash(num_perm=PERMUTATIONS)
-        sketch.update_batch([s.encode() for s in own])
-        pairs += [(j, i) for j in index.query(sketch) if jaccard(sets[j], own) >= threshold]
-        index.insert(i, sketch)
-    return sorted(pairs)
 
 
 def with_groups(prompts: Sequence[Prompt]) -> list[Prompt]:
@@ -144,3 +97,9 @@ def require_no_leak(prompts: Iterable[Prompt]) -> None:
         raise CheckFailed(
             f"split: expected no leak, got {len(found)}: {shown}", mend="give such prompts one `group`, or drop them"
         )
+
+
+__all__ = [
+    "HELD_OUT", "NEAR", "PERMUTATIONS", "SHINGLE", "assign", "jaccard", "leaks", "near_duplicates", "position", "require_no_leak",
+    "shingles", "with_groups", "words",
+]  # fmt: skip
