@@ -52,7 +52,8 @@ def main() -> None:
     body = (
         f"{files[0].name}. Seconds: {', '.join(f'{k} {v:.1f}' for k, v in seconds.items())}.\n\n"
         f"Everything else takes {timings['everything_else_share']:.1%} of the time after loading (asked: at most 10 %).\n\n"
-        f"Pairs: {pairs['accepted']} accepted, dropped {pairs['dropped']}; scorers agree on {pairs['agreement'].get('percent')} %.\n\n"
+        f"Pairs: {pairs['accepted']} accepted, dropped {pairs['dropped']}. "
+        f"Scorers agree on {pairs['agreement'].get('percent')} %.\n\n"
         + table(["metric", "split", "n", "base [95 %]", "tuned [95 %]"], rows)
         + "\n".join(["", *summary["warnings"], "", f"Verdict: {summary['verdict']}"])
     )
