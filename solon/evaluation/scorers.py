@@ -51,7 +51,7 @@ def exchange(prompt: str | Sequence[Message], reply: str, finish: Finish = "stop
 class RuleScorer:
     """Labels by rules about wording and structure (see `solon.evaluation.rules`); no model, no network, deterministic."""
 
-    version = "rules-1"
+    version = "rules-2"
 
     def score(self, prompt: str | Sequence[Message], reply: str, finish: Finish = "stop") -> Score:
         """The score of one reply to a plain prompt or to a conversation."""

@@ -49,7 +49,7 @@ ASKS_HOW = re.compile(
 )
 _RESTATES = re.compile(r"\b(?:how to|(?:way|ways|things to do|steps|like) to|wants? to)\s+((?:[\w'-]+\s*){1,8})", re.IGNORECASE)
 _FRAME = frozenset(
-    "you want asked ask asking me know how wants would like said question your request is the a to about want write".split()
+    "let think of course will i think here see you want asked ask asking me know how wants would like said question your request is the a to about want write".split()
 )
 _TOKEN_JUNK = re.compile(r"[▁Ġ]|<(?:unk|pad|s|/s|eos|bos|\|[\w ]+\|)>|##\w|�")
 # The most frequent function words: fluent English of some length holds them; so do French, German and Spanish theirs.
@@ -92,16 +92,40 @@ def echoes(prompt: str, reply: str) -> bool:
     if len(words(prompt)) > 40:  # a passage to work on: its words are the answer's
         return False
     rest = [w for w in said if w not in _FRAME]
-    if len(said) < 3 or not rest or len(said) > len(words(prompt)) + 8:
+    if len(said) < 3 or not rest or len(said) > 2.5 * len(words(prompt)) + 4:
         return False
     return all(w in asked or stem(w) in {stem(a) for a in asked} for w in rest) and len(rest) >= 0.6 * len(
         [w for w in words(prompt) if w not in _FRAME]
     )
 
 
+_TEMPLATE = re.compile(
+    r"\[(?:insert|your|answer|placeholder|reply|text)\b[^\]]*\]|\{\{[^}]*\}\}|^\W*(?:(?:assistant|user|human|system|bot|ai)\s*:\s*)+\W*$",
+    re.IGNORECASE,
+)
+_ASSENT = re.compile(
+    r"^\W*(?:yes|sure|of course|okay|ok|certainly|absolutely|right away|on it)?[\s,.!]*(?:i (?:can|will|could|do|shall|would)(?: (?:do|help)(?: (?:that|this|you))?(?: with (?:that|this|it))?)?|no problem)?\W*$",
+    re.IGNORECASE,
+)
+
+
+def blank(prompt: str, reply: str) -> bool:
+    """Whether a reply holds a form and nothing in it: a template, bare list numbers, or assent without a deed."""
+    told = plain(reply).strip()
+    if _TEMPLATE.search(told) and len(words(_TEMPLATE.sub("", told))) < 3:
+        return True
+    if not re.search(r"\d", prompt) and not re.sub(r"[\d\W_]+", "", told) and re.search(r"^\W*1[.)]\s*$", told, re.MULTILINE):
+        return True
+    return (
+        bool(_ASSENT.match(told))
+        and not YES_OR_NO.search(prompt)
+        and bool(_wants_doing(prompt) or re.search(r"\b(?:can|could|would|will) you\b", prompt, re.IGNORECASE))
+    )
+
+
 def only_asks(prompt: str, reply: str) -> bool:
     """Whether every sentence of a reply is a question, or it is a greeting and a question."""
-    if _QUESTIONS_WANTED.search(prompt):
+    if _QUESTIONS_WANTED.search(prompt) or re.match(r"^\W*(?:how about|what about|why not)\b", reply, re.IGNORECASE):
         return False
     said = sentences(plain(reply))
     questions = sum(s.rstrip(" \"')*").endswith("?") for s in said)
@@ -154,7 +178,7 @@ def about(prompt: str, reply: str, *, gives: bool) -> bool:
     if YES_OR_NO.search(prompt) and re.match(r"^\W*(?:yes|no|yeah|nope|not|probably|usually|oui|non)\b", reply, re.IGNORECASE):
         return True
     if re.search(r"\bwhy\b", prompt, re.IGNORECASE) and re.search(
-        r"\b(?:because|due to|since|so that|cause[sd]?|effect)\b", reply, re.IGNORECASE
+        r"\b(?:because|due to|since|so that|^\W*(?:mostly |mainly |partly )?to \w+|cause[sd]?|effect)\b", reply, re.IGNORECASE
     ):
         return True
     return gives and _wants_doing(prompt)

@@ -180,7 +180,7 @@ def test_a_conversation_is_scored_on_what_the_user_said() -> None:
 
 def test_the_protocol_and_the_order_of_scores() -> None:
     scorer = RuleScorer()
-    assert isinstance(scorer, Scorer) and scorer.version == "rules-1"
+    assert isinstance(scorer, Scorer) and scorer.version.startswith("rules-")
 
 
 @settings(max_examples=200, deadline=None)

@@ -9,7 +9,7 @@ import pytest
 
 from solon.data.records import Prompt
 from solon.errors import InputError, ModelError
-from solon.evaluation.scorers import Exchange, Score
+from solon.evaluation.scorers import Exchange, RuleScorer, Score
 from solon.evaluation.tasks import benign_perplexity, evaluate, rescore
 from solon.models.base import Completion, Message, Request
 
@@ -70,7 +70,7 @@ def test_rows_carry_the_prompt_and_the_label() -> None:
         "g", "theft", "p1", "unseen_topic", "in_corpus", "me",
     )  # fmt: skip
     assert [m.role for m in first.messages] == ["system", "user"]
-    assert first.scorer == "rules-1"
+    assert first.scorer == RuleScorer.version
     assert (found[1].group, found[1].split, found[2].split) == ("b", "benign", "file")
     assert found[2].error == "server is down"
 
