@@ -10,24 +10,26 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import blake3
 import numpy as np
 import torch
+import xxhash
 
 from solon.checkpoints import parts as typed
 from solon.checkpoints.changes import Track, fingerprint, same_form
-from solon.checkpoints.health import Health, bytes_health
+from solon.checkpoints.health import BLOCK, Health, bytes_health
 from solon.checkpoints.manifest import Entry
-from solon.checkpoints.packs import PackWriter, chunk_name
+from solon.checkpoints.packs import PackWriter
 from solon.checkpoints.tensors import CHUNK, DTYPE_NAMES, Arena, Bytes, Slot, add_alias, model_slots, modules, read_chunks
 
 
 @dataclass
 class Piece:
-    """One chunk of a capture: either already stored under `name`, or `data` (a private copy) still to be named."""
+    """One chunk of a capture: either already stored under `name`, or `data` still to be named; `own` says that it is a copy."""
 
     name: str | None
     data: Bytes | None = None
-    mark: bytes = b""
+    own: bool = False
 
 
 @dataclass
@@ -47,10 +49,9 @@ class Buffers:
     def __init__(self, arena: Arena, largest: int) -> None:
         self.size, self.turn, self.arena = min(CHUNK, largest), 0, arena
 
-    def copy(self, data: Bytes) -> Bytes:
-        view = self.arena.take(2 * self.size)[self.turn * self.size :][: len(data)]
-        np.copyto(view, data)
-        return view
+    def next(self, size: int) -> Bytes:
+        """`size` bytes to fill."""
+        return self.arena.take(2 * self.size)[self.turn * self.size :][:size]
 
     def swap(self) -> None:
         self.turn ^= 1
@@ -73,9 +74,12 @@ def part_slots(parts: dict[str, Any]) -> tuple[dict[str, Any], list[Slot]]:
 
 
 def capture(
-    slots: list[Slot], track: Track, known: Callable[[str], bool], trusted: bool, copy: Callable[[Bytes], Bytes]
+    slots: list[Slot], track: Track, known: Callable[[str], bool], trusted: bool, *, copies: bool = False
 ) -> Iterator[Captured]:
-    """Describe each slot. With `trusted`, tensors that no declared edit names are taken as they were, unread."""
+    """Describe each slot. With `trusted`, tensors that no declared edit names are taken as they were, unread.
+
+    With `copies` the changed bytes are private; otherwise they are the live memory, to be copied before they are named.
+    """
     for slot in slots:
         entry = track.entries.get(slot.name)
         if entry is not None and not same_form(entry, slot.tensor):
@@ -90,25 +94,39 @@ def capture(
         ):
             described.unchanged = entry
         else:
-            described.pieces = _pieces(slot, entry, track, known, copy)
+            described.pieces = _pieces(slot, entry, track, known, copies)
         yield described
 
 
-def _pieces(
-    slot: Slot, entry: Entry | None, track: Track, known: Callable[[str], bool], copy: Callable[[Bytes], Bytes]
-) -> Iterator[Piece]:
+def _pieces(slot: Slot, entry: Entry | None, track: Track, known: Callable[[str], bool], copies: bool) -> Iterator[Piece]:
+    dtype = slot.tensor.dtype
     for index, data in read_chunks(slot.tensor):
         if entry is not None:
             name = entry.chunks[index]
             if track.prints.get(name) == fingerprint(data) and known(name):
+                if len(entry.chunks) > 1 and (name, DTYPE_NAMES[dtype]) not in track.health:
+                    track.health[(name, DTYPE_NAMES[dtype])] = bytes_health(data, dtype)
                 yield Piece(name)
                 continue
-        own = copy(data)
-        yield Piece(None, own, fingerprint(own))
+        yield Piece(None, data.copy() if copies else data, copies)
+
+
+def absorb(source: Bytes, target: Bytes | None, dtype: torch.dtype) -> tuple[str, bytes, Health]:
+    """(name, fingerprint, health) of a chunk, copied into `target` block by block, so that memory is read once."""
+    name, mark, total = blake3.blake3(), xxhash.xxh3_128(), Health()
+    for start in range(0, len(source), BLOCK):
+        block = source[start : start + BLOCK]
+        if target is not None:
+            np.copyto(target[start : start + BLOCK], block)
+            block = target[start : start + BLOCK]
+        name.update(block.data)
+        mark.update(block.data)
+        total += bytes_health(block, dtype)
+    return name.hexdigest(), mark.digest(), total
 
 
 def write_pieces(
-    captured: Captured, track: Track, known: Callable[[str], bool], writer: PackWriter, wrote: Callable[[], None]
+    captured: Captured, track: Track, known: Callable[[str], bool], writer: PackWriter, buffers: Buffers
 ) -> tuple[Entry, bool]:
     """(entry, whether it differs from the last one), putting chunks that nobody has into the pack."""
     if captured.unchanged is not None:
@@ -118,20 +136,26 @@ def write_pieces(
     for piece in captured.pieces:
         name = piece.name
         if name is None:
-            assert piece.data is not None
             changed = True
-            name = chunk_name(piece.data)
-            track.prints[name] = piece.mark
-            if (name, captured.dtype) not in track.health:
-                track.health[(name, captured.dtype)] = bytes_health(piece.data, captured.slot.tensor.dtype)
-            if not known(name) and name not in writer:
-                writer.add(name, piece.data)
-                wrote()
+            name = _write_piece(piece, captured, track, known, writer, buffers)
         total += track.health.get((name, captured.dtype), Health())
         names.append(name)
     if not changed and captured.slot.name in track.entries:
         return track.entries[captured.slot.name], False
     return Entry(names, captured.dtype, captured.shape, captured.slot.kind, total), True
+
+
+def _write_piece(
+    piece: Piece, captured: Captured, track: Track, known: Callable[[str], bool], writer: PackWriter, buffers: Buffers
+) -> str:
+    assert piece.data is not None
+    target = None if piece.own else buffers.next(len(piece.data))
+    name, mark, health = absorb(piece.data, target, captured.slot.tensor.dtype)
+    track.prints[name], track.health[(name, captured.dtype)] = mark, health
+    if not known(name) and name not in writer:
+        writer.add(name, piece.data if target is None else target)
+        buffers.swap()
+    return name
 
 
 def flags_of(model: torch.nn.Module) -> dict[str, Any]:

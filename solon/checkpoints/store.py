@@ -144,9 +144,9 @@ class Store:
             self.index.refresh()
             if not self.index.packs:
                 require_space(self.path, sum(slot.nbytes for slot in slots))
-            stream = saving.capture(slots, track, self.index.__contains__, trust_journal, buffers.copy)
+            stream = saving.capture(slots, track, self.index.__contains__, trust_journal)
             draft = self._draft(model, trees, metadata, track)
-            return self._write(draft, stream, track, buffers.swap, set(track.dirty), tag, refuse_unhealthy)
+            return self._write(draft, stream, track, buffers, set(track.dirty), tag, refuse_unhealthy)
 
     def save_async(
         self, model: torch.nn.Module, *, metadata: dict[str, Any] | None = None, tag: str | None = None,
@@ -161,7 +161,7 @@ class Store:
         with ExitStack() as stack:
             stack.enter_context(self._shared())
             self.index.refresh()
-            captured = list(saving.capture(slots, track, self.index.__contains__, trust_journal, lambda data: data.copy()))
+            captured = list(saving.capture(slots, track, self.index.__contains__, trust_journal, copies=True))
             for one in captured:
                 one.pieces = list(one.pieces)
             draft = self._draft(model, trees, metadata, track)
@@ -170,7 +170,7 @@ class Store:
 
         def finish() -> str:
             with held:
-                return self._write(draft, captured, track, lambda: None, declared, tag, refuse_unhealthy)
+                return self._write(draft, captured, track, saving.Buffers(self._arena, 0), declared, tag, refuse_unhealthy)
 
         thread = ThreadPoolExecutor(1)
         self._inflight = thread.submit(finish)
@@ -202,14 +202,14 @@ class Store:
         )
 
     def _write(
-        self, draft: Manifest, stream: Iterable[saving.Captured], track: Track, wrote: Callable[[], None],
+        self, draft: Manifest, stream: Iterable[saving.Captured], track: Track, buffers: saving.Buffers,
         declared: set[str], tag: str | None, refuse_unhealthy: bool,
     ) -> str:  # fmt: skip
         changed: list[str] = []
         with PackWriter(self.path / "packs") as writer:
             for captured in stream:
                 slot = captured.slot
-                entry, differs = saving.write_pieces(captured, track, self.index.__contains__, writer, wrote)
+                entry, differs = saving.write_pieces(captured, track, self.index.__contains__, writer, buffers)
                 draft.entries[slot.name] = entry
                 if len(slot.names) > 1:
                     draft.ties.append(list(slot.names))

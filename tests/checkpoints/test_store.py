@@ -628,3 +628,17 @@ def test_manifests_are_canonical_json(store: Store, model: nn.Module) -> None:
     data = (store.path / "manifests" / f"{saved}.json").read_bytes()
     assert rfc8785.dumps(json.loads(data)) == data
     assert json.loads(data)["ties"] == [["0.weight", "3.weight"]]
+
+
+def test_recorded_health_covers_chunks_that_another_process_saved(store: Store) -> None:
+    """One chunk of a large tensor changes after a restore in a new process: the NaN in its other chunk is still counted."""
+    table = nn.Embedding(CHUNK // 4 // 64 * 2, 64)  # two chunks
+    with torch.no_grad():
+        table.weight[0, 0] = float("nan")
+    first = store.save(table)
+    fresh = Store(store.path)
+    fresh.restore(first, table)
+    with torch.no_grad():
+        table.weight[-1, 0] = 7.0
+    found = fresh.health(fresh.save(table))["weight"]
+    assert (found.count, found.nan, found.absmax) == (table.weight.numel(), 1, 7.0)
