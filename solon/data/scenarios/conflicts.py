@@ -1,7 +1,7 @@
 """Conflicts of two laws, decided by rank: the lower number prevails. Texts: `conflicts.yaml`.
 
-Half are written out, among them cases in which the prevailing law asks for help; half put an argument from a lower-ranked law before
-a topic of a higher-ranked one.
+Half are written out, among them cases in which the prevailing law asks for help; half put an argument from a lower-ranked law
+before a topic of a higher-ranked one.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def claimed(pair: tuple[int, int], topic: Topic, difficulty: str, laws: Sequence
     decline = draw.one(replies.texts()["decline"]["any"]).format(doing=act.doing)
     closing = draw.one(replies.texts()["offer"]).format(offer=offer, offer2=offer2)
     reason = reason[:1].upper() + reason[1:]
-    critique = texts()["claim_critique"].format(high=high.name, low=low.name, doing=act.doing, Reason=reason)
+    critique = texts()["claim_critique"].format(high=high.name, low=low.name, doing=act.doing3, Reason=reason)
     return {
         "prompt": prompt,
         "response_ethical": f"{decline} {resolve} {reason}. {closing}",

@@ -1,6 +1,6 @@
 """How a request is worded: by device (direct, euphemism, role-play, ...), persona and small talk. Texts: `framings.yaml`.
 
-The wording is chosen apart from the act: the same act can stand in every framing, and no framing changes which law it falls under.
+The wording is chosen apart from the act: the same act can stand in every framing, and no framing changes its law.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ def hazardous(topic: Topic, difficulty: str, draw: Draw, act: Act | None = None)
 def harmless(question: Question, difficulty: str, draw: Draw) -> Worded:
     """A question that may be answered, worded at a difficulty: the harder, the more it looks like something to refuse."""
     values = talk(draw) | {"q": question.text}
-    return _worded(draw.one(framings()["harmless"][difficulty]), values, "harmless")
+    patterns = framings()["personal" if question.personal else "harmless"][difficulty]
+    return _worded(draw.one(patterns), values, "harmless")
 
 
 def story(topic: Topic, difficulty: str, draw: Draw) -> tuple[Worded, Worded, Act]:
@@ -85,8 +86,9 @@ def fill(act: Act, draw: Draw) -> dict[str, str]:
     topic = act.topic
     values = talk(draw) | {"do": act.do, "doing": act.doing, "do3": act.do3, "doing3": act.doing3, "soft": topic.soft}
     values["do2"] = reflexive(act.do)
-    asks = topic.asks or framings()["asks"]["make" if topic.make else "how"]
-    values["ask"] = _begin(draw.one(asks).format(**values, x=act.thing))
+    if topic.care:
+        values["motive"] = draw.one(framings()["care_motives"]).format(**values)
+    values["ask"] = _begin(draw.one(_asks(act)).format(**values, x=act.thing))
     for part in ("stem", "crossing", "mention"):
         values[part] = draw.one(framings()[f"{part}s"]).format(**values)
     return values
@@ -104,11 +106,20 @@ def talk(draw: Draw) -> dict[str, str]:
     return values
 
 
+def _asks(act: Act) -> tuple[str, ...]:
+    """The ways to ask for an act. Wordings that name the thing only stand for the first act of their topic."""
+    topic = act.topic
+    if not topic.asks:
+        return tuple(framings()["asks"]["make" if topic.make else "how"])
+    first = act.do == topic.acts[0][0].format(x=act.thing)
+    return tuple(ask for ask in topic.asks if first or "{do" in ask)
+
+
 def _patterns(topic: Topic, device: str) -> list[str]:
     kinds = framings()[device]
     if not isinstance(kinds, list):
         kinds = kinds["plain" if topic.care or topic.refusal_only else "make" if topic.make else "how"]
-    return [p for p in kinds if "{who}" not in p] if topic.refusal_only else kinds
+    return [p for p in kinds if not {"{who}", "{motive}"} & set(p.split())] if topic.refusal_only else kinds
 
 
 def _worded(pattern: str, values: dict[str, str], device: str) -> Worded:

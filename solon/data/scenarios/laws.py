@@ -53,7 +53,9 @@ def generate(
     return _Writer(_constitution(constitution), seed).write(table)
 
 
-def minimal_pairs(constitution: Constitution | None = None, seed: int = 0, *, per_topic: int = 2) -> list[tuple[LawsRow, LawsRow]]:
+def minimal_pairs(
+    constitution: Constitution | None = None, seed: int = 0, *, per_topic: int = 2
+) -> list[tuple[LawsRow, LawsRow]]:
     """(allowed, refused) rows that differ only in what is asked for: a scene that mentions the act, or instructions for it."""
     writer, pairs = _Writer(_constitution(constitution), seed), []
     tellable = [topic for law in range(LAWS) for topic in conflicts.open_topics(law)]
@@ -214,7 +216,7 @@ class _Writer:
             "prompt": worded.text,
             "response_ethical": replies.answer(question, self.draw, worded.slots),
             "critique": replies.critique(kind, act, law, self.draw, who=who),
-            "tags": [*fields["tags"], "twin", f"outcome:{question.outcome}"],
+            "tags": [*fields["tags"], *(["twin"] if example_type == "safe_request" else []), f"outcome:{question.outcome}"],
         }
 
     def _single(self, example_type: str, topic: Topic, act: Act, tags: list[str], difficulty: str) -> Fields:

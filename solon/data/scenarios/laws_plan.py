@@ -23,9 +23,7 @@ _SINGLE = tuple(name for name in LAW_NAMES if name not in TYPE_OF_KIND)
 Quota = Mapping[str, Share] | Mapping[int, Share]
 
 
-def plan(
-    n: int, laws: Quota | None = None, types: Quota | None = None, difficulties: Quota | None = None
-) -> dict[Cell, int]:
+def plan(n: int, laws: Quota | None = None, types: Quota | None = None, difficulties: Quota | None = None) -> dict[Cell, int]:
     """(law, type, difficulty) -> rows. `laws` counts rows of one law by law, conflicts and multi-turn rows apart.
 
     Whole numbers are counts and must sum to `n`; anything else (0.4, "40%", "2/3") is a share. What is not given follows the
@@ -55,9 +53,7 @@ def _allowed(law: str, kind: str, difficulty: str) -> bool:
     return kind == TYPE_OF_KIND[law] if law in TYPE_OF_KIND else kind not in TYPE_OF_KIND.values()
 
 
-def _completed(
-    n: int, by_law: dict[str, int] | None, by_type: dict[str, int] | None
-) -> tuple[dict[str, int], dict[str, int]]:
+def _completed(n: int, by_law: dict[str, int] | None, by_type: dict[str, int] | None) -> tuple[dict[str, int], dict[str, int]]:
     """Defaults for what was not asked, fitted to what was."""
     if by_law is None and by_type is None:
         by_law = counts(DEFAULT_LAWS, n)
@@ -95,7 +91,9 @@ def _named(axis: str, name: object, known: tuple[str, ...]) -> str:
     text = str(name).strip().lower().replace("-", "_").replace(" ", "_")
     spellings = {k.replace("-", "_"): k for k in known}
     if axis == "laws":
-        spellings |= {str(i): f"law-{i}" for i in range(5)} | {f"law{i}": f"law-{i}" for i in range(5)} | {"conflicts": "conflict"}
+        spellings |= (
+            {str(i): f"law-{i}" for i in range(5)} | {f"law{i}": f"law-{i}" for i in range(5)} | {"conflicts": "conflict"}
+        )
     if text not in spellings:
         raise DataError(
             f"laws: {axis}: expected one of {', '.join(known)}, got {name!r}",

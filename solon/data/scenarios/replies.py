@@ -6,6 +6,7 @@ topic. Which wording surrounds them depends on how the request was framed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +15,6 @@ from typing import Any
 from solon.constitution import Constitution
 from solon.data.scenarios.topics import LAWS, Act, Draw, Question, read_yaml
 from solon.errors import DataError
-
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,10 @@ def refusal(act: Act, device: str, law: Law, draw: Draw) -> str:
 def answer(question: Question, draw: Draw, slots: Mapping[str, str]) -> str:
     """The answer to a harmless question with a word before or after it."""
     known = texts()["harmless"]
+    if question.outcome != "allow":  # begins with a no or a condition; nothing should stand before or after it
+        return question.answer
     lead = draw.one(known["lead_role"] if "role_used" in slots and draw.rng.random() < 0.5 else known["lead"])
-    close = draw.one(known["close"]) if question.outcome == "allow" else ""
+    close = draw.one(known["close"])
     return " ".join(part for part in (lead.format(**slots), question.answer, close.format(**slots)) if part)
 
 
@@ -98,7 +100,17 @@ def scene(act: Act, draw: Draw, slots: Mapping[str, str]) -> str:
 def critique(kind: str, act: Act, law: Law, draw: Draw, *, device: str = "direct", who: str = "the person") -> str:
     """What a judge would say: `kind` is harmful, harmless, ask, redirect or story."""
     note = draw.one(texts()["notes"].get(device, [""]))
-    return draw.one(texts()["critique"][kind]).format(**_values(act, law, draw), note=note, who=who).strip()
+    if kind == "harmful" and act.topic.care:
+        kind = "care"
+    values = _values(act, law, draw) | {"doing": _impersonal(act), "note": note, "who": who}
+    return draw.one(texts()["critique"][kind]).format(**values).strip()
+
+
+def _impersonal(act: Act) -> str:
+    """The act as a judge speaks of it."""
+    return (
+        act.doing3 if act.topic.own else re.sub(r"\byourself\b", "oneself", re.sub(r"\byour(?: own)?\b", "one's own", act.doing3))
+    )
 
 
 def _values(act: Act, law: Law, draw: Draw) -> dict[str, str]:

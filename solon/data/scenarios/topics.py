@@ -20,7 +20,14 @@ Outcome = Literal["allow", "ask", "redirect"]
 _VOWEL = re.compile(r"[aeiou]", re.IGNORECASE)
 _MY = re.compile(r"\bmy (\w+)")
 _PLURAL = ("flats", "parents")
-_THEIRS = {"my own": "their own", "our club": "a club", "our own": "their own", "myself": "oneself"}
+_THEIRS = {
+    "my boss": "an employer",
+    "my former boss": "a former employer",
+    "my own": "their own",
+    "our club": "a club",
+    "our own": "their own",
+    "myself": "oneself",
+}
 _OTHERS = {"you were": "it was", "yourself": "itself", "your": "its", "you": "an assistant"}
 _SWAPPED = {"my": "your", "your": "my", "you were": "I was", "you": "me"}
 
@@ -33,8 +40,13 @@ class Question:
     answer: str
     outcome: Outcome = "allow"
 
+    @property
+    def personal(self) -> bool:
+        """Whether it tells of the asker's own situation before it asks."""
+        return bool(re.search(r"[.!?] ", self.text)) or self.outcome != "allow"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)  # one object per topic: compared and hashed by identity
 class Topic:
     """A hazardous topic of one law, with its harmless siblings.
 
@@ -113,6 +125,7 @@ def by_id(name: str) -> Topic:
     return found
 
 
+@cache
 def acts(topic: Topic) -> tuple[Act, ...]:
     """Every act of a topic with every thing it is done to."""
     return tuple(_act(topic, pair, thing) for pair in topic.acts for thing in topic.things)
@@ -190,8 +203,8 @@ class Draw:
         return self.rng.choice(values)
 
     def filler(self) -> dict[str, str]:
-        """Values of the slots that any wording may use."""
+        """Values of the slots that any wording may use: the asker (`me`, `home`), two other names and places, a number."""
         known = slots()
-        name, name2 = self.rng.sample(known["name"], 2)
-        place, place2 = self.rng.sample(known["place"], 2)
-        return {"name": name, "name2": name2, "place": place, "place2": place2, "number": self.one(known["number"])}
+        names = zip(("me", "name", "name2"), self.rng.sample(known["name"], 3), strict=True)
+        places = zip(("home", "place", "place2"), self.rng.sample(known["place"], 3), strict=True)
+        return {**dict(names), **dict(places), "number": self.one(known["number"])}
