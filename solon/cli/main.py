@@ -24,8 +24,15 @@ app = typer.Typer(
 )
 
 
-# Progress is ours to show (rich, on stderr); the libraries' own bars and remarks would be mixed into it.
-QUIET = {"TQDM_DISABLE": "1", "TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false"}
+# Progress is ours to show (rich, on stderr); the libraries' own bars and remarks would be mixed into it. Threads of OpenMP that
+# wait by spinning cost a factor of ten as soon as another program uses a core, so they sleep; read when torch is first loaded.
+ENVIRONMENT = {
+    "TQDM_DISABLE": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TOKENIZERS_PARALLELISM": "false",
+    "GOMP_SPINCOUNT": "0",
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
 
 
 class Terminated(BaseException):
@@ -60,7 +67,7 @@ def _on_sigterm(_signal: int, _frame: FrameType | None) -> None:
 def main() -> None:
     """Run the command line; every deliberate error becomes one message and its exit code."""
     signal.signal(signal.SIGTERM, _on_sigterm)
-    for name, value in QUIET.items():
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     warnings.filterwarnings("ignore", module=r"(transformers|peft|torch|accelerate)\.")  # remarks to developers, not to users
     wants_json = "--json" in sys.argv[1:]
