@@ -1,73 +1,84 @@
-"""Canonical JSON (RFC 8785) without floats: one byte string per value, so that a hash or signature names the value itself.
+"""The one byte form of a record: RFC 8785 JSON without floats, and the strict reader that accepts nothing else.
 
-Numbers are integers within 2^53 - 1, or decimal strings; anything else is refused on writing and on reading.
+Floats are refused because two programs may print one float differently; numbers are integers within 2^53 - 1 or decimal strings.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any, NoReturn
 
 import rfc8785
 
-from solon.errors import DataError, IntegrityError
+from solon.errors import InputError, IntegrityError
 
-LARGEST = 2**53 - 1
 DEEPEST = 64
 
 
+class NotCanonical(InputError):
+    """A value has no canonical form: a float, an integer beyond 2^53 - 1, a key that is no text, a lone surrogate."""
+
+
 def canonical(value: Any) -> bytes:
-    """RFC 8785 bytes of a value made of dict, list, str, bool, None and integers within 2^53 - 1.
+    """RFC 8785 bytes of a value made of dict, list, tuple, str, int, bool, None.
 
     Raises:
-        DataError: a float, an integer too large, a key that is no string, a lone surrogate, a foreign type, or too deep a nesting.
+        NotCanonical: see the class.
     """
-    _refuse_floats(value, "$", 0)
+    _refuse_floats(value, "record", 0)
     try:
         return rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
-        raise DataError(f"canonical JSON: {error}", mend="use text, whole numbers or decimal strings") from error
+        raise NotCanonical(f"record: expected JSON text and integers within 2^53 - 1, got {error}", mend="use strings") from error
 
 
 def _refuse_floats(value: Any, where: str, depth: int) -> None:
-    if depth > DEEPEST:
-        raise DataError(f"{where}: expected at most {DEEPEST} levels of nesting, got more", mend="flatten the record")
     if isinstance(value, float):
-        raise DataError(f"{where}: expected no float, got {value!r}", mend="write a decimal string or basis points")
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > LARGEST:
-        raise DataError(f"{where}: expected an integer within 2^53 - 1, got {value}", mend="write it as a decimal string")
+        raise NotCanonical(f"{where}: expected a decimal string, got the float {value!r}", mend="write it as text")
+    if depth > DEEPEST:
+        raise NotCanonical(f"{where}: expected at most {DEEPEST} levels, got more", mend="flatten the record")
     if isinstance(value, dict):
         for key, item in value.items():
-            if not isinstance(key, str):
-                raise DataError(f"{where}: expected text as key, got {key!r}", mend="write the key as text")
-            _refuse_floats(item, f"{where}.{key}", depth + 1)
+            if type(item) is not str:
+                _refuse_floats(item, f"{where}.{key}", depth + 1)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            _refuse_floats(item, f"{where}[{index}]", depth + 1)
+            if type(item) is not str:
+                _refuse_floats(item, f"{where}[{index}]", depth + 1)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 (hex) of the canonical bytes."""
+    return hashlib.sha256(canonical(value)).hexdigest()
 
 
 def parse(data: bytes) -> Any:
-    """The value of canonical bytes; bytes in any other form of the same value are refused.
+    """Read bytes that must be canonical: no duplicate key, float, NaN, stray blank or other key order.
 
     Raises:
-        IntegrityError: not JSON, a duplicate key, a float, NaN, or not in canonical form.
+        IntegrityError: they are not.
     """
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_refuse)
-        same = canonical(value) == data
-    except (ValueError, RecursionError, DataError) as error:
-        raise IntegrityError(f"expected canonical JSON, got bytes that are not: {error}", mend="the record was altered") from error
-    if not same:
-        raise IntegrityError("expected canonical JSON, got another form of the same value", mend="the record was rewritten")
+        again = canonical(value)
+    except (ValueError, RecursionError, NotCanonical) as error:
+        raise IntegrityError(
+            f"record: expected canonical JSON, got {error}", mend="it was changed, or not written here"
+        ) from error
+    if again != data:
+        raise IntegrityError("record: expected canonical JSON, got another spelling", mend="it was changed, or not written here")
     return value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key occurs twice")
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key!r} twice")
+        found[key] = value
     return found
 
 
 def _refuse(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no integer")
+    raise ValueError(f"the number {text}")

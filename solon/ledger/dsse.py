@@ -1,119 +1,102 @@
-"""DSSE envelopes (Dead Simple Signing Envelope, protocol v1) over canonical JSON, signed with Ed25519.
+"""DSSE v1 envelopes: the payload's type is inside the signed bytes, so a vote cannot be replayed as an approval.
 
-The payload type is inside the signed bytes, so that a signature made for one purpose is worth nothing for another.
-Thresholds count distinct key bytes; key ids are hints that nobody trusts.
+PAE(type, body) = "DSSEv1" SP LEN(type) SP type SP LEN(body) SP body   (dsse/protocol.md).
+`keyid` is the signer's public key in hex.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from solon.errors import IntegrityError
 from solon.ledger.canonical import canonical, parse
-from solon.ledger.keys import PrivateKey, PublicKey
+from solon.ledger.keys import KeyRefused, PrivateKey, PublicKey
 
 
-def pae(payload_type: str, payload: bytes) -> bytes:
-    """Pre-authentication encoding: the bytes that are signed (DSSE protocol §Signature definition)."""
+def pae(payload_type: str, body: bytes) -> bytes:
+    """The bytes that are signed."""
     kind = payload_type.encode()
-    return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(body), body)
 
 
-@dataclass(frozen=True)
-class Signature:
-    keyid: str
-    sig: bytes
+def payload_type(name: str) -> str:
+    """The payload type of one of our records, for example `application/vnd.solon.vote+json`."""
+    return f"application/vnd.solon.{name}+json"
 
 
 @dataclass(frozen=True)
 class Envelope:
-    """A payload, its type, and signatures over both."""
+    """A payload, its type and signatures (public key in hex, 64 bytes)."""
 
-    payload_type: str
+    type: str
     payload: bytes
-    signatures: tuple[Signature, ...] = ()
+    signatures: tuple[tuple[str, bytes], ...]
 
-    def signed_by(self, *keys: PrivateKey) -> Envelope:
-        """The envelope with a signature of each key added."""
-        message = pae(self.payload_type, self.payload)
-        added = tuple(Signature(key.public.keyid, key.sign(message)) for key in keys)
-        return Envelope(self.payload_type, self.payload, self.signatures + added)
-
-    def signers(self, keys: Iterable[PublicKey]) -> tuple[PublicKey, ...]:
-        """The keys that signed, each key's bytes once, whatever names and ids say.
-
-        Raises:
-            IntegrityError: a signature that verifies under none of the keys: junk is never carried along.
-        """
-        message = pae(self.payload_type, self.payload)
-        known = {key.raw: key for key in keys}
-        found: dict[bytes, PublicKey] = {}
-        for signature in self.signatures:
-            key = _signer(signature, message, known.values())
-            if key is None:
-                raise IntegrityError("envelope: expected signatures of known keys, got one that none of them made", mend="drop it")
-            found[key.raw] = key
-        return tuple(found.values())
-
-    def require(self, payload_type: str, keys: Sequence[PublicKey], threshold: int = 1) -> Any:
-        """The payload's value, if the type is as expected and `threshold` distinct keys signed it.
-
-        Raises:
-            IntegrityError: another type, too few signatures, or a payload not in canonical form.
-        """
-        if threshold < 1:
-            raise IntegrityError(f"envelope: expected a threshold of at least 1, got {threshold}", mend="ask for a signature")
-        if self.payload_type != payload_type:
-            raise IntegrityError(f"envelope: expected the type {payload_type}, got {self.payload_type}", mend="use the right file")
-        count = len(self.signers(keys))
-        if count < threshold:
-            raise IntegrityError(f"envelope: expected signatures of {threshold} distinct keys, got {count}", mend="have more people sign")
+    @property
+    def record(self) -> Any:
+        """The payload, read strictly as canonical JSON. Raises IntegrityError."""
         return parse(self.payload)
 
-    def record(self) -> dict[str, Any]:
+    @property
+    def signers(self) -> tuple[str, ...]:
+        """Distinct keys (hex) whose signatures hold, in the order given. Signatures that do not hold are left out."""
+        return tuple(dict.fromkeys(keyid for keyid, sig in self.signatures if self._holds(keyid, sig)))
+
+    @property
+    def clean(self) -> bool:
+        """Whether every signature holds and no key signs twice; what is kept must be clean (no junk beside a quorum)."""
+        return bool(self.signatures) and len(self.signers) == len(self.signatures)
+
+    def _holds(self, keyid: str, signature: bytes) -> bool:
+        try:
+            return PublicKey.of_id(keyid).verifies(signature, pae(self.type, self.payload))
+        except KeyRefused:
+            return False
+
+    def signed_by(self, key: PrivateKey) -> Envelope:
+        """The same payload with one more signature; a key that signed already adds nothing."""
+        if key.id in (keyid for keyid, _ in self.signatures):
+            return self
+        return Envelope(self.type, self.payload, (*self.signatures, (key.id, key.sign(pae(self.type, self.payload)))))
+
+    def as_dict(self) -> dict[str, Any]:
         """The JSON form of DSSE."""
         return {
-            "payloadType": self.payload_type,
             "payload": base64.b64encode(self.payload).decode(),
-            "signatures": [{"keyid": s.keyid, "sig": base64.b64encode(s.sig).decode()} for s in self.signatures],
+            "payloadType": self.type,
+            "signatures": [{"keyid": keyid, "sig": base64.b64encode(sig).decode()} for keyid, sig in self.signatures],
         }
 
-    @classmethod
-    def of_record(cls, record: Any) -> Envelope:
-        """An envelope from its JSON form.
 
-        Raises:
-            IntegrityError: a missing or unknown field, or bad base64.
-        """
-        try:
-            if set(record) != {"payloadType", "payload", "signatures"} or not isinstance(record["payloadType"], str):
-                raise ValueError("expected payloadType, payload, signatures")
-            signatures = tuple(Signature(str(s.get("keyid", "")), _bytes(s["sig"])) for s in record["signatures"])
-            return cls(record["payloadType"], _bytes(record["payload"]), signatures)
-        except (ValueError, TypeError, KeyError, AttributeError, binascii.Error) as error:
-            raise IntegrityError(f"envelope: not a DSSE envelope ({error})", mend="use the file as it was written") from error
+def seal(name: str, record: Any, keys: Iterable[PrivateKey]) -> Envelope:
+    """Sign a record of ours (`vote`, `stop`, …) with one or more keys."""
+    envelope = Envelope(payload_type(name), canonical(record), ())
+    for key in keys:
+        envelope = envelope.signed_by(key)
+    return envelope
 
 
-def _bytes(text: str) -> bytes:
-    return base64.b64decode(text.encode("ascii"), validate=True)
-
-
-def _signer(signature: Signature, message: bytes, keys: Iterable[PublicKey]) -> PublicKey | None:
-    """The key that made a signature; the one its id hints at is tried first."""
-    for key in sorted(keys, key=lambda key: key.keyid != signature.keyid):
-        if key.verify(message, signature.sig):
-            return key
-    return None
-
-
-def seal(payload_type: str, value: Any, *keys: PrivateKey) -> Envelope:
-    """An envelope around the canonical JSON of a value, signed by `keys`.
+def read(value: Any, name: str | None = None) -> Envelope:
+    """Read the JSON form; `name` is the record expected.
 
     Raises:
-        DataError: the value has no canonical form (a float, say).
+        IntegrityError: malformed, or of another type. Signatures are not judged here.
     """
-    return Envelope(payload_type, canonical(value)).signed_by(*keys)
+    try:
+        if not isinstance(value, Mapping) or set(value) != {"payload", "payloadType", "signatures"}:
+            raise ValueError("other fields than payload, payloadType, signatures")
+        signatures = tuple((str(item["keyid"]), base64.b64decode(item["sig"], validate=True)) for item in value["signatures"])
+        envelope = Envelope(value["payloadType"], base64.b64decode(value["payload"], validate=True), signatures)
+        if not isinstance(envelope.type, str):
+            raise ValueError("a type that is no text")
+    except (KeyError, TypeError, ValueError, binascii.Error) as error:
+        raise IntegrityError(f"envelope: expected a DSSE envelope, got {error}", mend="take the file as it was signed") from error
+    if name is not None and envelope.type != payload_type(name):
+        raise IntegrityError(
+            f"envelope: expected the type {payload_type(name)}, got {envelope.type}", mend="give a record of that kind"
+        )
+    return envelope

@@ -1,175 +1,212 @@
-"""Ed25519 keys: generate, load, name. Public keys that verify anything are refused when they enter.
+"""Ed25519 keys (RFC 8032, by libsodium) in the text form of signed notes, which other transparency tools read as well.
 
-A key is written as C2SP signed-note keys are: `name+hash+base64(0x01 || key)`, private ones after `PRIVATE+KEY+`
-(https://c2sp.org/signed-note). The hash is the first four bytes of SHA-256(name || "\\n" || 0x01 || public key).
+public   NAME+HASH+BASE64(0x01 || 32 bytes)               file NAME.pub
+private  PRIVATE+KEY+NAME+HASH+BASE64(0x01 || 32 bytes)   file NAME.key, readable by its owner only
+
+HASH is the first 4 bytes (hex) of SHA-256(NAME "\\n" 0x01 key) (C2SP signed-note). Keys that are not canonical, or of small
+order, are refused at the door: under such a key one signature can fit several messages. What identifies a key is its bytes,
+never its name.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import os
 import re
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 from nacl.bindings import crypto_core_ed25519_is_valid_point
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 
-from solon.errors import IntegrityError
+from solon.errors import InputError, IntegrityError
 
 ED25519 = b"\x01"
-_NAME = re.compile(r"[^\s+\x00-\x1f\x7f]{1,100}")
-_PREFIX = "PRIVATE+KEY+"
+_NAME = re.compile(r"[^\s+]{1,100}")
+PRIVATE = "PRIVATE+KEY+"
+
+
+class KeyRefused(InputError):
+    """Text or bytes that are no usable Ed25519 key."""
+
+
+def key_hash(name: str, public: bytes) -> bytes:
+    """The four bytes that tell keys of one name apart (C2SP signed-note)."""
+    return hashlib.sha256(name.encode() + b"\n" + ED25519 + public).digest()[:4]
 
 
 @dataclass(frozen=True)
 class PublicKey:
-    """A name and 32 bytes. Two keys are the same voter iff their bytes are: names and ids are never counted."""
+    """A verifying key. `id` (hex of the 32 bytes) is what is counted; `name` is for people."""
 
     name: str
     raw: bytes
 
     def __post_init__(self) -> None:
-        check_name(self.name)
-        check_public(self.raw)
+        _check_name(self.name)
+        if len(self.raw) != 32 or not crypto_core_ed25519_is_valid_point(self.raw):
+            raise KeyRefused(
+                f"key {self.name}: expected 32 bytes of a canonical Ed25519 key of large order, got {self.raw.hex() or 'none'}",
+                mend="generate one with: solon keys generate",
+            )
 
     @property
-    def keyid(self) -> str:
-        """SHA-256 of the key bytes in hex; a hint for finding the key, never an identity."""
-        return sha256(self.raw).hexdigest()
+    def id(self) -> str:
+        return self.raw.hex()
 
     @property
-    def hash(self) -> bytes:
-        """The four bytes by which a signed note names its key."""
-        return sha256(self.name.encode() + b"\n" + ED25519 + self.raw).digest()[:4]
+    def text(self) -> str:
+        return f"{self.name}+{key_hash(self.name, self.raw).hex()}+{base64.b64encode(ED25519 + self.raw).decode()}"
 
-    def verify(self, message: bytes, signature: bytes) -> bool:
-        """Whether the signature is 64 bytes, canonical, and of this key over this message."""
+    def verifies(self, signature: bytes, message: bytes) -> bool:
+        """Whether the signature (64 bytes) is this key's over the message."""
+        if len(signature) != 64:
+            return False
         try:
             VerifyKey(self.raw).verify(message, signature)
-        except (BadSignatureError, ValueError, TypeError):
+        except (BadSignatureError, ValueError):
             return False
         return True
 
-    def __str__(self) -> str:
-        return f"{self.name}+{self.hash.hex()}+{base64.b64encode(ED25519 + self.raw).decode()}"
-
     @classmethod
     def parse(cls, text: str) -> PublicKey:
-        """A key as `str` writes it, or bare 64 hex digits (then it is named by its first eight).
+        """Read the text form; its hash must fit.
 
         Raises:
-            IntegrityError: not such a text, its hash does not fit, or a key that must not be used.
+            KeyRefused: malformed, of another kind, of small order, or with a hash that does not fit.
         """
-        text = text.strip()
-        if re.fullmatch(r"[0-9a-f]{64}", text):
-            return cls(text[:8], bytes.fromhex(text))
-        name, digest, raw = _split(text)
-        key = cls(name, raw)
-        if key.hash.hex() != digest:
-            raise IntegrityError(f"key {name}: expected the hash {key.hash.hex()}, got {digest}", mend="copy the whole line again")
-        return key
-
-
-@dataclass(frozen=True)
-class PrivateKey:
-    """A signing key. It never prints its secret; `secret_text` does."""
-
-    name: str
-    _key: SigningKey
+        name, raw = _split(text.strip(), "public key")
+        return cls(name, raw)
 
     @classmethod
-    def generate(cls, name: str) -> PrivateKey:
-        """A new key from the operating system's randomness."""
-        check_name(name)
-        return cls(name, SigningKey.generate())
+    def of_id(cls, id: str, name: str = "key") -> PublicKey:
+        """A key by its 64 hex digits."""
+        if not re.fullmatch(r"[0-9a-f]{64}", id):
+            raise KeyRefused(f"key {name}: expected 64 hex digits in lower case, got {id!r}", mend="copy the id of the .pub file")
+        return cls(name, bytes.fromhex(id))
 
-    @property
-    def public(self) -> PublicKey:
-        return PublicKey(self.name, bytes(self._key.verify_key))
 
-    def sign(self, message: bytes) -> bytes:
-        """64 bytes, deterministic (RFC 8032)."""
-        return self._key.sign(message).signature
+class PrivateKey:
+    """A signing key. It prints without its secret."""
+
+    def __init__(self, name: str, seed: bytes) -> None:
+        _check_name(name)
+        if len(seed) != 32:
+            raise KeyRefused(f"key {name}: expected a seed of 32 bytes, got {len(seed)}", mend="generate one")
+        self._key = SigningKey(seed)
+        self.public = PublicKey(name, bytes(self._key.verify_key))
 
     def __repr__(self) -> str:
-        return f"PrivateKey({self.name}, secret withheld)"
+        return f"PrivateKey({self.public.name!r}, {self.public.id[:8]}…)"
+
+    @property
+    def name(self) -> str:
+        return self.public.name
+
+    @property
+    def id(self) -> str:
+        return self.public.id
+
+    def sign(self, message: bytes) -> bytes:
+        """The signature, 64 bytes."""
+        return self._key.sign(message).signature
 
     @property
     def secret_text(self) -> str:
-        """The private key line; whoever has it signs as this key."""
-        return f"{_PREFIX}{self.name}+{self.public.hash.hex()}+{base64.b64encode(ED25519 + bytes(self._key)).decode()}"
+        """The private text form; for files only."""
+        tail = base64.b64encode(ED25519 + bytes(self._key)).decode()
+        return f"{PRIVATE}{self.name}+{key_hash(self.name, self.public.raw).hex()}+{tail}"
+
+    @classmethod
+    def generate(cls, name: str) -> PrivateKey:
+        """A new random key."""
+        return cls(name, bytes(SigningKey.generate()))
 
     @classmethod
     def parse(cls, text: str) -> PrivateKey:
-        """A key as `secret_text` writes it.
-
-        Raises:
-            IntegrityError: not such a text, or its hash does not fit.
-        """
+        """Read the private text form. Raises KeyRefused; the message never holds the secret."""
         text = text.strip()
-        if not text.startswith(_PREFIX):
-            raise IntegrityError("private key: expected a line that begins with PRIVATE+KEY+, got another", mend="generate a key")
-        name, digest, seed = _split(text[len(_PREFIX) :])
-        key = cls(name, SigningKey(seed))
-        if key.public.hash.hex() != digest:
-            raise IntegrityError(f"private key {name}: its hash does not fit its bytes", mend="copy the whole line again")
+        if not text.startswith(PRIVATE):
+            raise KeyRefused("expected a private key (PRIVATE+KEY+…), got something else", mend="give the .key file")
+        parts = text[len(PRIVATE) :].split("+", 2)
+        seed = _decoded(parts[2]) if len(parts) == 3 else None
+        if seed is None:
+            raise KeyRefused("expected PRIVATE+KEY+NAME+HASH+BASE64 of Ed25519, got a malformed key", mend="restore the file")
+        key = cls(parts[0], seed)
+        if key_hash(key.name, key.public.raw).hex() != parts[1]:
+            raise KeyRefused(f"private key {parts[0]}: its hash does not fit its bytes", mend="restore the file from a good copy")
         return key
 
-    def save(self, path: Path) -> None:
-        """Write the key to a new file that only its owner may read.
 
-        Raises:
-            FileExistsError: the file is there; keys are never overwritten.
-        """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(self.secret_text + "\n")
-
-    @classmethod
-    def load(cls, path: Path) -> PrivateKey:
-        """Read a key file.
-
-        Raises:
-            IntegrityError: others may read the file, or it holds no key.
-        """
-        if os.name == "posix" and path.stat().st_mode & 0o077:
-            raise IntegrityError(f"{path}: expected a file that only its owner can read, got mode {path.stat().st_mode & 0o777:o}", mend="chmod 600")
-        return cls.parse(path.read_text())
-
-
-def check_public(raw: bytes) -> None:
-    """Refuse public keys of small order or in non-canonical form: under some libraries one signature fits every message.
-
-    Raises:
-        IntegrityError: not 32 bytes, not canonical, not on the curve, of small order, or outside the main subgroup.
-    """
-    if len(raw) != 32:
-        raise IntegrityError(f"public key: expected 32 bytes, got {len(raw)}", mend="copy the whole key")
-    if not crypto_core_ed25519_is_valid_point(raw):
-        raise IntegrityError("public key: expected a point of the prime-order group, got another", mend="generate a proper key")
-
-
-def check_name(name: str) -> None:
-    """Key names hold no blank and no plus sign, as signed notes are split at them.
-
-    Raises:
-        IntegrityError: such a name.
-    """
+def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
-        raise IntegrityError(f"key name: expected 1 to 100 characters without blanks and '+', got {name!r}", mend="choose a plain name")
+        raise KeyRefused(f"key name: expected 1 to 100 characters without blank or +, got {name!r}", mend="choose a plain name")
 
 
-def _split(text: str) -> tuple[str, str, bytes]:
-    parts = text.split("+", 2)
+def _decoded(text: str) -> bytes | None:
     try:
-        data = base64.b64decode(parts[2], validate=True) if len(parts) == 3 else b""
-    except binascii.Error:
-        data = b""
-    if len(data) != 33 or data[:1] != ED25519:
-        raise IntegrityError("key: expected name+hash+base64 of an Ed25519 key, got another text", mend="see c2sp.org/signed-note")
-    return parts[0], parts[1], data[1:]
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return data[1:] if len(data) == 33 and data[:1] == ED25519 else None
+
+
+def _split(text: str, what: str) -> tuple[str, bytes]:
+    parts = text.split("+", 2)
+    raw = _decoded(parts[2]) if len(parts) == 3 else None
+    if raw is None:
+        raise KeyRefused(
+            f"{what}: expected NAME+HASH+BASE64 of an Ed25519 key, got {text[:60]!r}", mend="give the .pub file's line"
+        )
+    if key_hash(parts[0], raw).hex() != parts[1]:
+        raise KeyRefused(f"{what} {parts[0]}: its hash {parts[1]} does not fit its bytes", mend="copy the whole line again")
+    return parts[0], raw
+
+
+def write_pair(key: PrivateKey, folder: Path | str) -> tuple[Path, Path]:
+    """Write NAME.key (mode 600) and NAME.pub; existing files are never overwritten.
+
+    Raises:
+        KeyRefused: one of them is there already.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    private, public = folder / f"{key.name}.key", folder / f"{key.name}.pub"
+    for path, text, mode in ((private, key.secret_text, 0o600), (public, key.public.text, 0o644)):
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        except FileExistsError as error:
+            raise KeyRefused(f"{path}: expected no file, got one", mend="choose another name or folder") from error
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    return private, public
+
+
+def read_private(path: Path | str) -> PrivateKey:
+    """Read a .key file; one that others can read is refused."""
+    path = Path(path)
+    if not path.is_file():
+        raise KeyRefused(f"{path}: expected a private key file, got none", mend="make one: solon keys generate NAME")
+    if path.stat().st_mode & 0o077:
+        raise KeyRefused(f"{path}: expected a file that only its owner can read, got wider permissions", mend=f"chmod 600 {path}")
+    return PrivateKey.parse(_ascii(path))
+
+
+def read_public(path: Path | str) -> PublicKey:
+    """Read a .pub file."""
+    path = Path(path)
+    if not path.is_file():
+        raise KeyRefused(f"{path}: expected a public key file, got none", mend="ask its owner for the .pub file")
+    return PublicKey.parse(_ascii(path))
+
+
+def _ascii(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii")
+    except UnicodeDecodeError as error:
+        raise IntegrityError(f"{path}: expected one line of text, got other bytes", mend="restore the file") from error

@@ -1,201 +1,171 @@
-"""The Merkle tree of RFC 6962 and RFC 9162: roots, inclusion proofs, consistency proofs, and their verification.
+"""The Merkle tree of RFC 6962 and RFC 9162: append, root, inclusion and consistency proofs, and how to check them.
 
-The functions ask for the hash of a complete subtree by (level, index): level 0 are leaf hashes, subtree (l, i) covers the leaves
-[i * 2^l, (i + 1) * 2^l). `Tree` keeps all of them in memory; the stored ledger reads them from its tables.
+Leaves are hashed with a 0x00 before them, nodes with a 0x01, so that no leaf can pass for a node.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 
-Node = Callable[[int, int], bytes]
-EMPTY_ROOT = sha256(b"").digest()
+HASH = 32
+EMPTY = sha256(b"").digest()
 
 
-def leaf_hash(data: bytes) -> bytes:
-    """Hash of an entry (RFC 9162 §2.1.1: the prefix 0x00 keeps leaves apart from inner nodes)."""
-    return sha256(b"\x00" + data).digest()
+def leaf_hash(entry: bytes) -> bytes:
+    """SHA-256(0x00 || entry)."""
+    return sha256(b"\x00" + entry).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """Hash of an inner node (prefix 0x01)."""
+    """SHA-256(0x01 || left || right)."""
     return sha256(b"\x01" + left + right).digest()
 
 
-def _split(size: int) -> int:
-    """The largest power of two smaller than `size` (`size` >= 2)."""
-    return 1 << ((size - 1).bit_length() - 1)
-
-
-def _range_hash(node: Node, low: int, high: int) -> bytes:
-    size = high - low
-    if size & (size - 1) == 0:
-        level = size.bit_length() - 1
-        return node(level, low >> level)
-    middle = low + _split(size)
-    return node_hash(_range_hash(node, low, middle), _range_hash(node, middle, high))
-
-
-def root(node: Node, size: int) -> bytes:
-    """Root of the first `size` entries (RFC 9162 §2.1.1)."""
-    return _range_hash(node, 0, size) if size else EMPTY_ROOT
-
-
-def inclusion_proof(node: Node, index: int, size: int) -> list[bytes]:
-    """Hashes that lead from entry `index` to the root of `size` entries (RFC 9162 §2.1.3.1).
-
-    Raises:
-        IndexError: there is no such entry in a tree of that size.
-    """
-    if not 0 <= index < size:
-        raise IndexError(f"expected an index in 0..{size - 1}, got {index}")
-    path: list[bytes] = []
-    low, high = 0, size
-    while high - low > 1:
-        middle = low + _split(high - low)
-        if index < middle:
-            path.append(_range_hash(node, middle, high))
-            high = middle
-        else:
-            path.append(_range_hash(node, low, middle))
-            low = middle
-    return path[::-1]
-
-
-def consistency_proof(node: Node, old: int, new: int) -> list[bytes]:
-    """Hashes that show that the first `old` of `new` entries were not changed (RFC 9162 §2.1.4.1).
-
-    Raises:
-        IndexError: `old` is not in 1..`new`.
-    """
-    if not 0 < old <= new:
-        raise IndexError(f"expected an old size in 1..{new}, got {old}")
-    path: list[bytes] = []
-    low, high, whole = 0, new, True  # whole: the old tree is exactly the part [low, old)
-    while old != high:
-        middle = low + _split(high - low)
-        if old <= middle:
-            path.append(_range_hash(node, middle, high))
-            high = middle
-        else:
-            path.append(_range_hash(node, low, middle))
-            low, whole = middle, False
-    if not whole:
-        path.append(_range_hash(node, low, high))
-    return path[::-1]
-
-
-def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], expected: bytes) -> bool:
-    """Whether `proof` leads from the leaf hash at `index` to the root `expected` of `size` entries (RFC 9162 §2.1.3.2)."""
-    if not 0 <= index < size:
-        return False
-    place, last, found = index, size - 1, leaf
-    for item in proof:
-        if last == 0:
-            return False
-        if place & 1 or place == last:
-            found = node_hash(item, found)
-            while not place & 1 and place:
-                place, last = place >> 1, last >> 1
-        else:
-            found = node_hash(found, item)
-        place, last = place >> 1, last >> 1
-    return last == 0 and found == expected
-
-
-def verify_consistency(old: int, new: int, proof: Sequence[bytes], old_root: bytes, new_root: bytes) -> bool:
-    """Whether a tree of `new` entries begins with the tree of `old` entries (RFC 9162 §2.1.4.2). An empty tree begins every tree."""
-    if not 0 <= old <= new:
-        return False
-    if old == 0:
-        return not proof and old_root == EMPTY_ROOT
-    if old == new:
-        return not proof and old_root == new_root
-    steps = list(proof)
-    if old & (old - 1) == 0:
-        steps.insert(0, old_root)
-    if not steps:
-        return False
-    place, last = old - 1, new - 1
-    while place & 1:
-        place, last = place >> 1, last >> 1
-    first = second = steps[0]
-    for item in steps[1:]:
-        if last == 0:
-            return False
-        if place & 1 or place == last:
-            first, second = node_hash(item, first), node_hash(item, second)
-            while not place & 1 and place:
-                place, last = place >> 1, last >> 1
-        else:
-            second = node_hash(second, item)
-        place, last = place >> 1, last >> 1
-    return last == 0 and first == old_root and second == new_root
-
-
 class Tree:
-    """A tree in memory. `levels[l][i]` is the hash of the complete subtree (l, i)."""
+    """A growing tree in memory. `levels[k]` holds the hashes of all complete subtrees of 2^k leaves, 32 bytes each."""
 
     def __init__(self) -> None:
-        self.levels: list[list[bytes]] = [[]]
-
-    @property
-    def size(self) -> int:
-        return len(self.levels[0])
+        self.levels: list[bytearray] = [bytearray()]
+        self.size = 0
 
     def append(self, leaf: bytes) -> int:
-        """Add a leaf hash; returns its index."""
-        index, level, found = self.size, 0, leaf
-        self.levels[0].append(leaf)
-        place = index
-        while place & 1:
-            found = node_hash(self.levels[level][-2], found)
-            level, place = level + 1, place >> 1
-            if level == len(self.levels):
-                self.levels.append([])
-            self.levels[level].append(found)
+        """Add a leaf hash; returns its index. Two hashes on average."""
+        index = self.size
+        self.size = count = index + 1
+        levels, node, height = self.levels, leaf, 0
+        levels[0] += leaf
+        while not count & 1:
+            node = sha256(b"\x01" + levels[height][-2 * HASH : -HASH] + node).digest()
+            height += 1
+            if height == len(levels):
+                levels.append(bytearray())
+            levels[height] += node
+            count >>= 1
         return index
 
-    def node(self, level: int, index: int) -> bytes:
-        return self.levels[level][index]
+    def add(self, entry: bytes) -> int:
+        """Add an entry's bytes; returns its index."""
+        return self.append(leaf_hash(entry))
+
+    def cut(self, size: int) -> None:
+        """Forget every leaf from `size` on (a commit that failed)."""
+        self.size = size
+        for height, level in enumerate(self.levels):
+            del level[(size >> height) * HASH :]
+
+    def leaf(self, index: int) -> bytes:
+        """The hash of a leaf."""
+        return bytes(self.levels[0][index * HASH : (index + 1) * HASH])
 
     def root(self, size: int | None = None) -> bytes:
-        """Root of the first `size` entries, of all by default."""
-        return root(self.node, self.size if size is None else size)
+        """The root over the first `size` leaves (all by default).
+
+        Raises:
+            ValueError: the tree has fewer.
+        """
+        size = self.size if size is None else size
+        if not 0 <= size <= self.size:
+            raise ValueError(f"expected a size of 0 to {self.size}, got {size}")
+        return self._range(0, size) if size else EMPTY
+
+    def _range(self, start: int, end: int) -> bytes:
+        """Hash over leaves start..end-1, where start is a multiple of the largest power of two below the count."""
+        count = end - start
+        height = count.bit_length() - 1
+        if count == 1 << height:
+            position = (start >> height) * HASH
+            return bytes(self.levels[height][position : position + HASH])
+        middle = start + _split(count)
+        return node_hash(self._range(start, middle), self._range(middle, end))
 
     def inclusion(self, index: int, size: int | None = None) -> list[bytes]:
-        return inclusion_proof(self.node, index, self.size if size is None else size)
+        """Audit path of a leaf in the tree of `size` leaves (RFC 9162 §2.1.3.1).
+
+        Raises:
+            ValueError: there is no such leaf.
+        """
+        size = self.size if size is None else size
+        if not 0 <= index < size <= self.size:
+            raise ValueError(f"expected an index below a size of at most {self.size}, got {index} of {size}")
+        start, end, path = 0, size, []
+        while end - start > 1:
+            middle = start + _split(end - start)
+            if index < middle:
+                path.append(self._range(middle, end))
+                end = middle
+            else:
+                path.append(self._range(start, middle))
+                start = middle
+        return path[::-1]
 
     def consistency(self, old: int, new: int | None = None) -> list[bytes]:
-        return consistency_proof(self.node, old, self.size if new is None else new)
+        """Proof that the tree of `old` leaves is a prefix of the tree of `new` (RFC 9162 §2.1.4.1).
+
+        Raises:
+            ValueError: not 0 < old <= new <= size.
+        """
+        new = self.size if new is None else new
+        if not 0 < old <= new <= self.size:
+            raise ValueError(f"expected 0 < old <= new <= {self.size}, got {old} and {new}")
+        start, end, whole, path = 0, new, True, []
+        while old != end:
+            middle = start + _split(end - start)
+            if old <= middle:
+                path.append(self._range(middle, end))
+                end = middle
+            else:
+                path.append(self._range(start, middle))
+                start, whole = middle, False
+        if not whole:
+            path.append(self._range(start, end))
+        return path[::-1]
 
 
-class Frontier:
-    """The complete subtrees along the right edge: enough to append and to name the root, in O(log n) memory."""
+def _split(count: int) -> int:
+    """The largest power of two smaller than `count` (count > 1)."""
+    return 1 << ((count - 1).bit_length() - 1)
 
-    def __init__(self, size: int = 0, edge: Sequence[bytes] = ()) -> None:
-        """`edge`: hashes of the complete subtrees that make up `size` entries, largest first."""
-        self.size, self.edge = size, list(edge)
-        if len(self.edge) != size.bit_count():
-            raise ValueError(f"expected {size.bit_count()} hashes for {size} entries, got {len(self.edge)}")
 
-    def append(self, leaf: bytes) -> list[tuple[int, int, bytes]]:
-        """Add a leaf hash; returns the complete subtrees that it closes, as (level, index, hash), the leaf first."""
-        closed = [(0, self.size, leaf)]
-        place, level, found = self.size, 0, leaf
-        while place & 1:
-            found = node_hash(self.edge.pop(), found)
-            place, level = place >> 1, level + 1
-            closed.append((level, place, found))
-        self.edge.append(found)
-        self.size += 1
-        return closed
+def verify_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], root: bytes) -> bool:
+    """Whether the path shows the leaf hash at `index` of the tree with this root (RFC 9162 §2.1.3.2)."""
+    if not 0 <= index < size:
+        return False
+    position, last, node = index, size - 1, leaf
+    for sibling in path:
+        if last == 0:
+            return False
+        if position & 1 or position == last:
+            node = node_hash(sibling, node)
+            while not position & 1 and position:
+                position, last = position >> 1, last >> 1
+        else:
+            node = node_hash(node, sibling)
+        position, last = position >> 1, last >> 1
+    return last == 0 and node == root
 
-    def root(self) -> bytes:
-        if not self.edge:
-            return EMPTY_ROOT
-        found = self.edge[-1]
-        for left in reversed(self.edge[:-1]):
-            found = node_hash(left, found)
-        return found
+
+def verify_consistency(old: int, new: int, path: Sequence[bytes], old_root: bytes, new_root: bytes) -> bool:
+    """Whether the path shows that the old tree is a prefix of the new one (RFC 9162 §2.1.4.2)."""
+    if not 0 < old <= new:
+        return False
+    if old == new:
+        return not path and old_root == new_root
+    if not path:
+        return False
+    nodes = [old_root, *path] if old & (old - 1) == 0 else list(path)
+    position, last = old - 1, new - 1
+    while position & 1:
+        position, last = position >> 1, last >> 1
+    first = second = nodes[0]
+    for node in nodes[1:]:
+        if last == 0:
+            return False
+        if position & 1 or position == last:
+            first, second = node_hash(node, first), node_hash(node, second)
+            while not position & 1 and position:
+                position, last = position >> 1, last >> 1
+        else:
+            second = node_hash(second, node)
+        position, last = position >> 1, last >> 1
+    return last == 0 and first == old_root and second == new_root

@@ -1,0 +1,427 @@
+"""A ledger in a file: SQLite in WAL mode with synchronous=FULL, one writer, group commit, a signed tip.
+
+    with Ledger.open("decisions.db", key) as ledger:
+        index = ledger.append("decision", {"outcome": "deny"}, once="action:a-17")   # on disk when this returns
+
+Order of a commit: entries and signed tip in one transaction, then the tip again in `FILE.tip` (the tip witness, which may lie on
+another disk), then the callers are told. So a database that is cut, or is restored from an old copy, is shorter than its witness
+and is refused; entries that someone without the key adds lie beyond the signed tip and are refused as well.
+All SQL of the ledger is in this file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from solon.errors import EnvironmentRefused, InputError, IntegrityError, SolonError
+from solon.ledger import checkpoint as tips
+from solon.ledger.canonical import canonical, parse
+from solon.ledger.checkpoint import Checkpoint
+from solon.ledger.keys import PrivateKey, PublicKey
+from solon.ledger.tree import HASH, Tree, leaf_hash
+
+ORIGIN = "solon/ledger"
+APPLICATION_ID = 0x534F4C4E  # "SOLN"
+LARGEST_BATCH = 1024
+LARGEST_QUEUE = 65_536
+CHECKED_AT_OPEN = 10_000
+
+_SCHEMA = f"""
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = 1;
+CREATE TABLE entries (number INTEGER PRIMARY KEY, leaf BLOB NOT NULL, once TEXT UNIQUE, body BLOB NOT NULL);
+CREATE TABLE tip (id INTEGER PRIMARY KEY CHECK (id = 1), note TEXT NOT NULL);
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+_INSERT = "INSERT OR IGNORE INTO entries (number, leaf, once, body) VALUES (?, ?, ?, ?)"
+_TIP = "INSERT INTO tip (id, note) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET note = excluded.note"
+_RANGE = "SELECT number, body FROM entries WHERE number >= ? AND number < ? ORDER BY number"
+
+
+class AlreadyUsed(SolonError):
+    """The `once` name of an entry was used before: the decision, vote or approval exists already. Nothing was written."""
+
+    exit_code = 2
+
+
+class LedgerClosed(EnvironmentRefused):
+    """The ledger takes no entries: it was closed, a write failed before, or its queue is full. Nothing was written."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry: its place, the exact bytes that the tree covers, and their record."""
+
+    index: int
+    data: bytes
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """`kind`, `at` (UTC), `body`, and `once` where given. Raises IntegrityError when the bytes are not canonical."""
+        return parse(self.data)
+
+
+Job = tuple[bytes, str | None, "Future[int]"]
+
+
+def clock() -> int:
+    """Microseconds since 1970 UTC."""
+    return time.time_ns() // 1000
+
+
+def time_text(micros: int) -> str:
+    """Microseconds since 1970 as ISO 8601 in UTC, always with six places."""
+    seconds, fraction = divmod(micros, 1_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:06d}Z"
+
+
+class Ledger:
+    """An append-only, signed log. Make one with `Ledger.open`, read one with `Ledger.read`; both refuse what does not verify."""
+
+    def __init__(self, path: Path, key: PrivateKey | None, public: PublicKey, witness: Path, now: Callable[[], int]) -> None:
+        self.path, self.key, self.public, self.witness, self.now = path, key, public, witness, now
+        self.origin = ORIGIN
+        self.tree = Tree()
+        self.note = ""
+        self._lock = threading.Lock()
+        self._queue: queue.Queue[Job | None] = queue.Queue(LARGEST_QUEUE)
+        self._failed = ""  # why the writer gave up
+        self._refusing = ""  # why no new entry is taken
+        self._guard: int | None = None
+        self._reading = threading.Lock()
+        self._writer: sqlite3.Connection
+        self._reader: sqlite3.Connection
+        self._thread: threading.Thread
+
+    # --- opening -------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def open(
+        cls,
+        path: Path | str,
+        key: PrivateKey,
+        *,
+        witness: Path | str | None = None,
+        wait: float = 10.0,
+        now: Callable[[], int] = clock,
+    ) -> Ledger:
+        """Open for writing, or begin a new ledger. One writer at a time holds it.
+
+        Args:
+            key: signs the tips; the same key as before.
+            witness: where the tip is kept beside the database (default FILE.tip).
+            wait: seconds to wait for another writer.
+
+        Raises:
+            IntegrityError: cut, changed, restored from an old copy, or signed by another key.
+            EnvironmentRefused: another process holds it.
+        """
+        ledger = cls(Path(path), key, key.public, _witness(path, witness), now)
+        ledger.path.parent.mkdir(parents=True, exist_ok=True)
+        ledger._guard = _hold(ledger.path, wait)
+        try:
+            fresh = not ledger.path.exists()
+            if fresh and ledger.witness.exists():
+                raise _lost(ledger.path, ledger.witness)
+            ledger._writer = _connect(ledger.path, write=True)
+            if fresh or not _is_ledger(ledger._writer):
+                ledger._begin()
+            ledger._load(ledger._writer)
+            ledger._write_witness()
+        except BaseException:
+            if hasattr(ledger, "_writer"):
+                ledger._writer.close()
+            os.close(ledger._guard)
+            raise
+        ledger._reader = _connect(ledger.path, write=False)
+        ledger._thread = threading.Thread(target=ledger._write_forever, name=f"ledger {ledger.path.name}", daemon=True)
+        ledger._thread.start()
+        return ledger
+
+    @classmethod
+    def read(cls, path: Path | str, public: PublicKey, *, witness: Path | str | None = None) -> Ledger:
+        """Open for reading, while another process may write.
+
+        Raises:
+            IntegrityError: as for `open`. InputError: there is no such file.
+        """
+        ledger = cls(Path(path), None, public, _witness(path, witness), clock)
+        if not ledger.path.is_file():
+            if ledger.witness.exists():
+                raise _lost(ledger.path, ledger.witness)
+            raise InputError(f"{path}: expected a ledger, got no file", mend="name the file given with --ledger")
+        ledger._reader = _connect(ledger.path, write=False)
+        ledger._refusing = "it is open for reading only"
+        try:
+            ledger._load(ledger._reader)
+        except BaseException:
+            ledger._reader.close()
+            raise
+        return ledger
+
+    def _begin(self) -> None:
+        assert self.key is not None
+        found = self._writer.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if found or self.witness.exists():
+            raise IntegrityError(f"{self.path}: expected a Solon ledger, got another database", mend="name another file")
+        self._writer.executescript(_SCHEMA)
+        note = tips.sign(Checkpoint(self.origin, 0, self.tree.root()), self.key)
+        with self._writer:
+            self._writer.execute(_TIP, (note,))
+
+    def _load(self, connection: sqlite3.Connection) -> None:
+        """Read and check: structure, every leaf in its place, the last entries' bytes, the signed tip, the witness."""
+        # The witness is read first: whoever writes meanwhile commits before renewing it, so the database is never behind.
+        seen = _read_witness(self.witness, self.public)
+        try:
+            if not _is_ledger(connection):
+                raise IntegrityError(f"{self.path}: expected a Solon ledger, got another file", mend="restore the file")
+            connection.execute("BEGIN")
+            problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if problem != "ok":
+                raise IntegrityError(f"{self.path}: damaged: {problem}", mend="restore the whole file from its newest copy")
+            note = connection.execute("SELECT note FROM tip").fetchone()
+            leaves = connection.execute("SELECT number, leaf FROM entries ORDER BY number")
+            for expected, (number, leaf) in enumerate(leaves):
+                if number != expected or not isinstance(leaf, bytes) or len(leaf) != HASH:
+                    raise IntegrityError(f"{self.path}: entry {expected} is missing or damaged", mend="restore the newest copy")
+                self.tree.append(leaf)
+            for number, body in connection.execute(_RANGE, (self.tree.size - CHECKED_AT_OPEN, self.tree.size)):
+                if not isinstance(body, bytes) or leaf_hash(body) != self.tree.leaf(number):
+                    raise IntegrityError(f"{self.path}: entry {number} was changed", mend="restore the newest copy")
+            connection.execute("COMMIT")
+        except sqlite3.DatabaseError as error:
+            raise IntegrityError(f"{self.path}: cannot be read: {error}", mend="restore the newest copy of the file") from error
+        self._check_tip(note[0] if note else "", seen)
+
+    def _check_tip(self, note: str, seen: Checkpoint | None) -> None:
+        tip = tips.read(note, [self.public])
+        self.origin, self.note = tip.origin, note
+        if tip.size != self.tree.size or tip.root != self.tree.root():
+            raise IntegrityError(
+                f"{self.path}: the signed tip says {tip.size} entries and another root than the {self.tree.size} entries found",
+                mend="entries were added, removed or changed without the key; restore the newest copy",
+            )
+        if seen is None and self.tree.size:
+            raise IntegrityError(
+                f"{self.path}: expected the tip witness {self.witness}, got no file",
+                mend="restore it; without it a copy from the past could not be told from the present",
+            )
+        if seen is not None and (seen.size > self.tree.size or seen.root != self.tree.root(seen.size)):
+            raise IntegrityError(
+                f"{self.path}: holds {self.tree.size} entries, but {self.witness} has seen {seen.size} with another history",
+                mend="this is an old or foreign copy: restore the newest one",
+            )
+
+    # --- writing -------------------------------------------------------------------------------------------------------
+
+    def append(self, kind: str, body: Any, *, once: str | None = None) -> int:
+        """Add an entry; returns its index once it is on disk.
+
+        Args:
+            once: a name that may be used by one entry only, for what is single use (an action, a slot, an approval).
+
+        Raises:
+            AlreadyUsed: `once` was used. NotCanonical: the body holds a float. LedgerClosed: nothing can be written.
+        """
+        return self.submit(kind, body, once=once).result()
+
+    def submit(self, kind: str, body: Any, *, once: str | None = None) -> Future[int]:
+        """`append` without waiting: the future gives the index once the entry is on disk."""
+        record = {"kind": kind, "at": time_text(self.now()), "body": body}
+        if once is not None:
+            record["once"] = once
+        data = canonical(record)
+        future: Future[int] = Future()
+        with self._lock:  # not while `close` puts its last word
+            if self._refusing:
+                raise LedgerClosed(f"{self.path}: takes no entries: {self._refusing}", mend="mend the cause and open it again")
+            try:
+                self._queue.put_nowait((data, once, future))
+            except queue.Full as error:
+                raise LedgerClosed(
+                    f"{self.path}: {LARGEST_QUEUE} entries wait already", mend="slow down; deny meanwhile"
+                ) from error
+        return future
+
+    def _write_forever(self) -> None:
+        while True:
+            job = self._queue.get()
+            batch = [job]
+            while len(batch) < LARGEST_BATCH and batch[-1] is not None:
+                try:
+                    batch.append(self._queue.get_nowait())
+                except queue.Empty:
+                    break
+            jobs = [job for job in batch if job is not None]
+            if jobs:
+                self._commit(jobs)
+            if batch[-1] is None:
+                return
+
+    def _commit(self, jobs: list[Job]) -> None:
+        """One transaction for a batch; callers are told after both fsyncs. A failure closes the ledger to writing."""
+        before = self.tree.size
+        answers: list[int | None] = []
+        try:
+            if self._failed:
+                raise LedgerClosed(self._failed)
+            self._writer.execute("BEGIN IMMEDIATE")
+            for data, once, _ in jobs:
+                leaf = leaf_hash(data)
+                added = self._writer.execute(_INSERT, (self.tree.size, leaf, once, data)).rowcount
+                answers.append(self.tree.append(leaf) if added else None)
+            if self.tree.size > before:
+                assert self.key is not None
+                self.note = tips.sign(Checkpoint(self.origin, self.tree.size, self.tree.root()), self.key)
+                self._writer.execute(_TIP, (self.note,))
+            self._writer.execute("COMMIT")
+            if self.tree.size > before:
+                self._write_witness()
+        except Exception as error:  # noqa: BLE001 - whatever failed, no caller may believe in its entry
+            self._give_up(jobs, before, error)
+            return
+        for (_, once, future), answer in zip(jobs, answers, strict=True):
+            if answer is None:
+                future.set_exception(AlreadyUsed(f"{once}: was used by an earlier entry", mend="nothing to do: it is logged"))
+            else:
+                future.set_result(answer)
+
+    def _give_up(self, jobs: list[Job], before: int, error: Exception) -> None:
+        with self._lock:
+            self._failed = self._refusing = self._failed or f"a write failed: {error}"
+        self.tree.cut(before)
+        for _, _, future in jobs:
+            future.set_exception(LedgerClosed(f"{self.path}: {self._failed}", mend="mend the cause and open it again"))
+
+    def _write_witness(self) -> None:
+        fresh = self.witness.with_name(self.witness.name + ".new")
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        try:
+            os.write(handle, self.note.encode())
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        os.replace(fresh, self.witness)
+
+    def close(self) -> None:
+        """Write what waits, then let the file go."""
+        with self._lock:
+            self._refusing = self._refusing or "it was closed"
+        if self._guard is not None:
+            self._queue.put(None)
+            self._thread.join()
+            self._writer.close()
+            os.close(self._guard)
+            self._guard = None
+        self._reader.close()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- reading -------------------------------------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        return self.tree.size
+
+    @property
+    def tip(self) -> Checkpoint:
+        """Size and root as last signed."""
+        return tips.read(self.note, [self.public])
+
+    def entries(self, start: int = 0, stop: int | None = None, *, step: int = 1000) -> Iterator[Entry]:
+        """Entries in order, read in pieces; each checked against its leaf. Raises IntegrityError."""
+        stop = self.size if stop is None else min(stop, self.size)
+        while start < stop:
+            with self._reading:
+                rows = self._reader.execute(_RANGE, (start, min(start + step, stop))).fetchall()
+            for number, body in rows:
+                if number != start or not isinstance(body, bytes) or leaf_hash(body) != self.tree.leaf(number):
+                    raise IntegrityError(f"{self.path}: entry {start} is missing or was changed", mend="restore the newest copy")
+                yield Entry(number, body)
+                start += 1
+            if not rows:
+                raise IntegrityError(f"{self.path}: entry {start} is missing", mend="restore the newest copy")
+
+    def entry(self, index: int) -> Entry:
+        """One entry. Raises InputError: there is no such entry."""
+        if not 0 <= index < self.size:
+            raise InputError(f"entry {index}: expected 0 to {self.size - 1}", mend="solon ledger show lists the entries")
+        return next(self.entries(index, index + 1))
+
+    def used(self, once: str) -> int | None:
+        """The index of the entry that used this name, or None."""
+        with self._reading:
+            row = self._reader.execute("SELECT number FROM entries WHERE once = ?", (once,)).fetchone()
+        return row[0] if row else None
+
+
+def _witness(path: Path | str, witness: Path | str | None) -> Path:
+    return Path(witness) if witness is not None else Path(f"{path}.tip")
+
+
+def _hold(path: Path, wait: float) -> int:
+    """Lock FILE.lock for this process; the lock ends with the process, however it ends."""
+    handle = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return handle
+        except OSError:
+            if time.monotonic() >= deadline:
+                os.close(handle)
+                raise EnvironmentRefused(
+                    f"{path}: another process writes this ledger", mend="wait for it, or use another ledger"
+                ) from None
+            time.sleep(0.005)
+
+
+def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+        if write:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+        else:
+            connection.execute("PRAGMA query_only = ON")
+    except sqlite3.DatabaseError as error:
+        raise IntegrityError(f"{path}: cannot be read as a ledger: {error}", mend="restore the newest copy") from error
+    return connection
+
+
+def _is_ledger(connection: sqlite3.Connection) -> bool:
+    with closing(connection.execute("PRAGMA application_id")) as found:
+        return found.fetchone()[0] == APPLICATION_ID
+
+
+def _read_witness(path: Path, public: PublicKey) -> Checkpoint | None:
+    if not path.exists():
+        return None
+    try:
+        return tips.read(path.read_text(encoding="utf-8"), [public])
+    except UnicodeDecodeError as error:
+        raise IntegrityError(f"{path}: expected a signed tip, got other bytes", mend="restore it") from error
+
+
+def _lost(path: Path, witness: Path) -> IntegrityError:
+    return IntegrityError(
+        f"{path}: expected the ledger whose tip {witness} has seen, got no file",
+        mend="restore it; to begin another ledger, name another file",
+    )

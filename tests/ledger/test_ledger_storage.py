@@ -1,0 +1,322 @@
+"""The ledger in its file: durable, exactly once, one writer; cuts, edits and old copies are refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from solon.errors import EnvironmentRefused, InputError, IntegrityError
+from solon.ledger import proofs, verify_standalone
+from solon.ledger.keys import PrivateKey, write_pair
+from solon.ledger.storage import AlreadyUsed, Ledger, LedgerClosed
+
+KEY = PrivateKey("ledger", bytes(range(32)))
+
+
+def fill(path: Path, count: int, start: int = 0) -> str:
+    with Ledger.open(path, KEY) as ledger:
+        for future in [ledger.submit("note", {"number": n}, once=f"n:{n}") for n in range(start, start + count)]:
+            future.result()
+        return ledger.note
+
+
+def numbers(path: Path) -> list[int]:
+    ledger = Ledger.read(path, KEY.public)
+    found = [entry.record["body"]["number"] for entry in ledger.entries()]
+    ledger.close()
+    return found
+
+
+def test_append_read_verify(tmp_path: Path) -> None:
+    path = tmp_path / "l.db"
+    older = fill(path, 5)
+    fill(path, 1500, start=5)
+    assert numbers(path) == list(range(1505))
+    report = proofs.verify_file(path, KEY.public, older=older)
+    assert (report.size, report.kinds, report.agrees_with) == (1505, {"note": 1505}, 5)
+    with pytest.raises(IntegrityError):
+        proofs.verify_file(path, PrivateKey.generate("ledger").public)
+
+
+def test_once_is_once(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "l.db", KEY) as ledger:
+        assert ledger.append("vote", {}, once="slot:1") == 0
+        with pytest.raises(AlreadyUsed):
+            ledger.append("vote", {"other": 1}, once="slot:1")
+        assert ledger.append("vote", {}) == 1 and ledger.size == 2
+        assert ledger.used("slot:1") == 0 and ledger.used("slot:2") is None
+    with Ledger.open(tmp_path / "l.db", KEY) as ledger, pytest.raises(AlreadyUsed):
+        ledger.append("vote", {}, once="slot:1")
+
+
+def test_sixty_four_threads_share_commits(tmp_path: Path) -> None:
+    """Every caller gets its own index; one of 64 racing for a name wins."""
+    with Ledger.open(tmp_path / "l.db", KEY) as ledger:
+        barrier, indices, won = threading.Barrier(64), [], []
+
+        def caller(name: int) -> None:
+            barrier.wait()
+            indices.append(ledger.append("note", {"number": name}))
+            try:
+                won.append(ledger.append("race", {}, once="the-only"))
+            except AlreadyUsed:
+                return
+
+        threads = [threading.Thread(target=caller, args=(n,)) for n in range(64)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(set(indices)) == 64 and len(won) == 1 and ledger.size == 65
+    assert proofs.verify_file(tmp_path / "l.db", KEY.public).size == 65
+
+
+def test_one_writer(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "l.db", KEY), pytest.raises(EnvironmentRefused, match="another process"):
+        Ledger.open(tmp_path / "l.db", KEY, wait=0.05)
+
+
+def test_closed_and_read_only_take_nothing(tmp_path: Path) -> None:
+    ledger = Ledger.open(tmp_path / "l.db", KEY)
+    ledger.append("note", {"number": 1})
+    ledger.close()
+    ledger.close()
+    with pytest.raises(LedgerClosed):
+        ledger.append("note", {"number": 2})
+    reader = Ledger.read(tmp_path / "l.db", KEY.public)
+    with pytest.raises(LedgerClosed):
+        reader.append("note", {"number": 2})
+    with pytest.raises(InputError):
+        reader.entry(1)
+    reader.close()
+    with pytest.raises(InputError):
+        Ledger.read(tmp_path / "none.db", KEY.public)
+
+
+def test_a_failed_write_is_no_success_and_closes_the_ledger(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "l.db", KEY) as ledger:
+        ledger.append("note", {"number": 0})
+        shutil.rmtree(tmp_path)  # the witness cannot be written any more
+        with pytest.raises(LedgerClosed):
+            ledger.append("note", {"number": 1})
+        with pytest.raises(LedgerClosed):
+            ledger.append("note", {"number": 2})
+        assert ledger.size == 1
+
+
+WRITER = """
+import sys
+from solon.ledger.storage import Ledger
+from solon.ledger.keys import PrivateKey
+with Ledger.open(sys.argv[1], PrivateKey("ledger", bytes(range(32)))) as ledger:
+    start = ledger.size
+    for base in range(start, start + 100000, 7):
+        futures = [(n, ledger.submit("note", {"number": n}, once=f"n:{n}")) for n in range(base, base + 7)]
+        for n, future in futures:
+            future.result()
+            print(n, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_random_points_acknowledged_is_present_exactly_once(tmp_path: Path) -> None:
+    path, random_ = tmp_path / "l.db", random.Random(20261121)
+    for _ in range(int(os.environ.get("SOLON_KILLS", "6"))):
+        process = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        acknowledged = [int(process.stdout.readline()) for _ in range(random_.randint(1, 60))]
+        process.send_signal(signal.SIGKILL)
+        acknowledged += [int(line) for line in process.stdout.read().split("\n")[:-1] if line]
+        process.wait()
+        with Ledger.open(path, KEY) as ledger:
+            assert ledger.size > max(acknowledged)
+        found = numbers(path)
+        assert found == list(range(len(found))), "present in order, exactly once"
+
+
+def test_restored_old_copies_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "l.db"
+    fill(path, 3)
+    shutil.copy(path, tmp_path / "old")
+    fill(path, 2, start=3)
+    shutil.copy(tmp_path / "old", path)
+    for opened in (lambda: Ledger.open(path, KEY), lambda: Ledger.read(path, KEY.public)):
+        with pytest.raises(IntegrityError, match="old or foreign copy"):
+            opened()
+
+
+def test_lost_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "l.db"
+    fill(path, 3)
+    witness = Path(f"{path}.tip")
+    kept = witness.read_text()
+    witness.unlink()
+    with pytest.raises(IntegrityError, match="tip witness"):
+        Ledger.open(path, KEY)
+    witness.write_text(kept)
+    path.unlink()
+    for opened in (lambda: Ledger.open(path, KEY), lambda: Ledger.read(path, KEY.public)):
+        with pytest.raises(IntegrityError, match="got no file"):
+            opened()
+    with pytest.raises(IntegrityError):
+        sqlite3.connect(path).execute("CREATE TABLE other (x)")
+        Ledger.open(path, KEY)
+
+
+def test_another_history_under_the_same_key_is_refused(tmp_path: Path) -> None:
+    fill(tmp_path / "a.db", 4)
+    fill(tmp_path / "b.db", 5, start=9)
+    shutil.copy(tmp_path / "b.db", tmp_path / "a.db")
+    with pytest.raises(IntegrityError, match="another history"):
+        Ledger.open(tmp_path / "a.db", KEY)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE entries SET body = replace(body, '1', '2') WHERE number = 1",
+        "UPDATE entries SET leaf = zeroblob(32) WHERE number = 1",
+        "DELETE FROM entries WHERE number = 2",
+        "DELETE FROM entries WHERE number = 1",
+        "INSERT INTO entries SELECT 4, leaf, 'z', body FROM entries WHERE number = 1",
+        "UPDATE tip SET note = replace(note, '4', '3')",
+        "DELETE FROM tip",
+        "DROP TABLE entries",
+    ],
+)
+def test_edits_by_hand_are_refused(tmp_path: Path, statement: str) -> None:
+    path = tmp_path / "l.db"
+    fill(path, 4)
+    with sqlite3.connect(path) as base:
+        base.execute(statement)
+    base.close()
+    for opened in (lambda: Ledger.open(path, KEY), lambda: proofs.verify_file(path, KEY.public)):
+        with pytest.raises(IntegrityError):
+            opened()
+
+
+def test_cut_anywhere_is_refused(tmp_path: Path) -> None:
+    """Every page boundary and its neighbours, and seeded offsets (500 with SOLON_CUTS=500)."""
+    path = tmp_path / "l.db"
+    fill(path, 150)
+    whole = path.read_bytes()
+    cuts = {page + d for page in range(0, len(whole), 4096) for d in (-1, 0, 1) if 0 <= page + d < len(whole)}
+    cuts |= set(random.Random(7).sample(range(len(whole)), int(os.environ.get("SOLON_CUTS", "60"))))
+    for cut in sorted(cuts):
+        for rest in (f"{path}-wal", f"{path}-shm"):
+            Path(rest).unlink(missing_ok=True)
+        path.write_bytes(whole[:cut])
+        with pytest.raises(IntegrityError):
+            Ledger.read(path, KEY.public).close()
+    path.write_bytes(whole)
+    assert proofs.verify_file(path, KEY.public).size == 150
+
+
+def test_a_cut_write_ahead_log_loses_nothing_unseen(tmp_path: Path) -> None:
+    """A crash leaves the newest entries in the -wal file; cutting that is seen by the witness."""
+    path, copy = tmp_path / "l.db", tmp_path / "copy.db"
+    with Ledger.open(path, KEY) as ledger:
+        for number in range(20):
+            ledger.append("note", {"number": number})
+        for end in ("", "-wal", ".tip"):
+            shutil.copy(f"{path}{end}", f"{copy}{end}")
+    log = Path(f"{copy}-wal")
+    whole, base = log.read_bytes(), copy.read_bytes()
+    refused = 0
+    for cut in [*range(0, len(whole), 4096 * 5), len(whole) - 1]:
+        Path(f"{copy}-shm").unlink(missing_ok=True)
+        copy.write_bytes(base)
+        log.write_bytes(whole[:cut])
+        with pytest.raises(IntegrityError):
+            Ledger.read(copy, KEY.public).close()
+        refused += 1
+    assert refused > 2
+    Path(f"{copy}-shm").unlink(missing_ok=True)
+    copy.write_bytes(base)
+    log.write_bytes(whole)
+    ledger = Ledger.read(copy, KEY.public)
+    assert ledger.size == 20
+    ledger.close()
+
+
+def test_proof_of_one_entry(tmp_path: Path) -> None:
+    path = tmp_path / "l.db"
+    fill(path, 30)
+    ledger = Ledger.read(path, KEY.public)
+    proof = json.loads(json.dumps(proofs.prove(ledger, 17)))
+    assert proofs.check_proof(proof, KEY.public)["body"] == {"number": 17}
+    for change in (
+        {"index": 16},
+        {"entry": proofs.prove(ledger, 16)["entry"]},
+        {"path": proof["path"][1:]},
+        {"tip": "x"},
+        {"path": 3},
+    ):
+        with pytest.raises(IntegrityError):
+            proofs.check_proof({**proof, **change}, KEY.public)
+    ledger.close()
+
+
+def test_older_tip_of_another_or_longer_history(tmp_path: Path) -> None:
+    longer = fill(tmp_path / "a.db", 9)
+    fill(tmp_path / "b.db", 4)
+    with pytest.raises(IntegrityError, match="old copy"):
+        proofs.verify_file(tmp_path / "b.db", KEY.public, older=longer)
+    foreign = fill(tmp_path / "c.db", 2, start=50)
+    with pytest.raises(IntegrityError, match="rewritten"):
+        proofs.verify_file(tmp_path / "b.db", KEY.public, older=foreign)
+
+
+def standalone(*words: object) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, verify_standalone.__file__, *map(str, words)], capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_single_file_verifier_agrees(tmp_path: Path) -> None:
+    path = tmp_path / "l.db"
+    (tmp_path / "older").write_text(fill(path, 6))
+    fill(path, 7, start=6)
+    _, public = write_pair(KEY, tmp_path / "keys")
+    ledger = Ledger.read(path, KEY.public)
+    root = ledger.tip.root.hex()
+    out = proofs.export(ledger, tmp_path / "out")
+    ledger.close()
+    for source in (path, out):
+        code, text = standalone(source, public, "--tip", tmp_path / "older", "--show", 3)
+        assert code == 0 and root in text and "continues the older tip of 6" in text and '"number": 3' in text
+    lines = (out / "entries.jsonl").read_bytes().split(b"\n")
+    for changed in (lines[1:], [lines[1], lines[0], *lines[2:]], [lines[0].replace(b"0", b"1"), *lines[1:]], lines[:-1]):
+        (out / "entries.jsonl").write_bytes(b"\n".join(changed))
+        assert standalone(out, public)[0] == 1
+    with sqlite3.connect(path) as base:
+        base.execute("UPDATE entries SET body = replace(body, '1', '2') WHERE number = 1")
+    assert standalone(path, public)[0] == 1
+    assert standalone(tmp_path / "none", public)[0] == 2
+
+
+def test_the_single_file_verifier_is_short_and_alone() -> None:
+    text = Path(verify_standalone.__file__).read_text()
+    assert text.count("\n") < 200
+    assert "import solon" not in text and "from solon" not in text
+
+
+def test_export_never_overwrites(tmp_path: Path) -> None:
+    fill(tmp_path / "l.db", 1)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "x").write_text("mine")
+    ledger = Ledger.read(tmp_path / "l.db", KEY.public)
+    with pytest.raises(InputError):
+        proofs.export(ledger, tmp_path / "out")
+    ledger.close()
