@@ -48,10 +48,10 @@ class GateSettings(Settings):
     every: int = Field(50, ge=1, description="optimiser steps between gates")
     prompts: int = Field(60, ge=10, description="validation prompts of each kind")
     mode: Literal["stop", "warn", "rollback"] = "rollback"
-    grace: int = Field(10, ge=0, description="optimiser steps")
-    over_refusal: float = Field(0.25, ge=0, le=1)
-    off_topic: float = Field(0.25, ge=0, le=1)
-    margin: float = Field(0.2, ge=0, le=1)
+    grace: int = Field(25, ge=0, description="optimiser steps")
+    over_refusal: float = Field(0.4, ge=0, le=1)
+    off_topic: float = Field(0.4, ge=0, le=1)
+    margin: float = Field(0.4, ge=0, le=1)
 
 
 class TrainSettings(Settings):
