@@ -15,7 +15,7 @@ By = Literal["record", "prompt"]
 
 
 class Repeat(BaseModel):
-    """A row that was left out: which earlier row it repeats, and how similar the two are (1 for an exact repeat). Rows count from 1."""
+    """A row that was left out: which earlier row it repeats, how similar the two are (1 if exact). Rows count from 1."""
 
     row: int
     id: str

@@ -12,14 +12,14 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field
 
-from solon.data.records import Pair, Prompt, PromptSet, Strict
+from solon.data.records import EvaluationRow, Pair, Prompt, PromptSet, Strict
 from solon.data.rows import GovernedRow, HumanPreferenceRow, LawsRow, PreferencePair, TradingRow, Turn
 from solon.errors import DataError
 from solon.models.base import Message
 
-Form = Literal["laws", "instruction", "governed", "preference", "human_preference", "pair", "prompt", "plain"]
+Form = Literal["laws", "instruction", "governed", "preference", "human_preference", "pair", "prompt", "evaluation", "plain"]
 FORMS: tuple[str, ...] = get_args(Form)
-Row = LawsRow | TradingRow | GovernedRow | PreferencePair | HumanPreferenceRow | Pair | Prompt
+Row = LawsRow | TradingRow | GovernedRow | PreferencePair | HumanPreferenceRow | Pair | Prompt | EvaluationRow
 
 
 class Example(Strict):
@@ -250,6 +250,31 @@ def to_prompt(example: Example) -> Prompt:
     return Prompt(principle_id=example.principle, reference=example.response or "", **shared, **example.fields)
 
 
+def from_evaluation(row: EvaluationRow) -> Example:
+    """A row of `evaluation/*.jsonl`: a reply that was measured, never one to train on."""
+    shared = row.model_dump(include={"id", "group", "set", "hazard", "split"})
+    return Example(
+        form="evaluation",
+        prompt=next((m.content for m in reversed(row.messages) if m.role == "user"), ""),
+        messages=[Turn(role=m.role, content=m.content) for m in row.messages],
+        response=row.reply,
+        principle=row.principle_id,
+        use="evaluation",
+        fields=row.model_dump(include={"wording", "model", "label", "scorer", "error"}),
+        **shared,
+    )
+
+
+def to_evaluation(example: Example) -> EvaluationRow:
+    """The row that `from_evaluation` took in."""
+    _expect(example, "evaluation")
+    shared = example.model_dump(include={"id", "group", "set", "hazard", "split"})
+    messages = [Message(role=turn.role, content=turn.content) for turn in example.messages]
+    return EvaluationRow(
+        principle_id=example.principle, messages=messages, reply=example.response or "", **shared, **example.fields
+    )
+
+
 def _expect(example: Example, form: Form) -> None:
     if example.form != form:
         raise DataError(
@@ -265,6 +290,7 @@ _FROM: dict[type, Callable[[Any], Example]] = {
     HumanPreferenceRow: from_human_preference,
     Pair: from_pair,
     Prompt: from_prompt,
+    EvaluationRow: from_evaluation,
 }
 _TO: dict[str, Callable[[Example], Row]] = {
     "laws": to_laws,
@@ -274,6 +300,7 @@ _TO: dict[str, Callable[[Example], Row]] = {
     "human_preference": to_human_preference,
     "pair": to_pair,
     "prompt": to_prompt,
+    "evaluation": to_evaluation,
 }
 
 
@@ -294,6 +321,7 @@ _MARKS: tuple[tuple[frozenset[str], type], ...] = (
     (frozenset({"full_input", "training_metadata"}), GovernedRow),
     (frozenset({"original_chosen", "original_rejected"}), HumanPreferenceRow),
     (frozenset({"chosen", "provenance"}), Pair),
+    (frozenset({"messages", "reply", "scorer"}), EvaluationRow),
     (frozenset({"prompt", "chosen", "rejected"}), PreferencePair),
 )
 

@@ -26,19 +26,24 @@ SCRIPTED = "scripted"
 
 
 def read_examples(path: str | Path, *, max_malformed: float = 0.0) -> Iterator[Example]:
-    """The examples of a file of any known row shape, or with a prompt column of any usual name.
+    """The examples of a file of any known row shape, of a published set as it comes, or with a prompt column of a usual name.
 
     Raises:
         DataError: unreadable, a row of no known shape or with a wrong field (file:line: field), or no row.
     """
-    from solon.data.sources import column_example
+    from solon.data.sources import Malformed, examples_of_raw
 
     where = Path(path)
     notes = Notes(where, max_malformed)
     for line, row in rows(where, notes):
         shape = shape_of(row)
         try:
-            yield from_row(shape.model_validate(row)) if shape else Example.model_validate(column_example(row, f"{where}:{line}"))
+            if shape:
+                yield from_row(shape.model_validate(row))
+            else:
+                yield from examples_of_raw(row, f"{where}:{line}")
+        except Malformed as error:
+            raise DataError(f"{where}:{line}: {error}", mend="correct the row") from error
         except ValidationError as error:
             raise DataError(f"{where}:{line}: {first_complaint(error)}", mend="correct the row") from error
 

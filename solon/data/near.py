@@ -1,8 +1,8 @@
 """Near-duplicate texts: word 5-grams, MinHash with banding to find candidates, the exact Jaccard similarity to decide.
 
-Broder (1997), "On the resemblance and containment of documents"; signatures by datasketch. The bands are compared by sorting, which
-for a whole file at once takes a tenth of the memory of an index of buckets. A candidate is always checked exactly, so no pair is
-reported wrongly; a pair near the threshold may be missed (at similarity 0.8 about 2 in 1,000).
+Broder (1997), "On the resemblance and containment of documents"; signatures by datasketch. The bands are compared by sorting,
+which for a whole file at once takes a tenth of the memory of an index of buckets. A candidate is always checked exactly, so no
+pair is reported wrongly; a pair near the threshold may be missed (at similarity 0.8 about 2 in 1,000).
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Sketches:
 
 
 def sketch(texts: Sequence[str], threshold: float = NEAR) -> Sketches:
-    """Shingle hashes and shared buckets of each text. Texts of a single shingle are in no bucket: they are near only to themselves."""
+    """Shingle hashes and shared buckets of each text. A text of a single shingle is in no bucket: it is near only to itself."""
     import numpy as np
     from datasketch import MinHash
 

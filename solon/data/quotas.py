@@ -1,8 +1,8 @@
 """Quotas: shares become whole counts, and several sets of counts become one table that meets them all, or are refused.
 
-Rounding is by largest remainder (Hamilton); of equal remainders the name that stands earlier gets the extra one. A table over two or
-three axes with forbidden cells is an integer feasibility problem, solved exactly by HiGHS through scipy. Among the tables that meet
-every count, the one nearest to independence of the axes is taken, so that no difficulty clusters in one law.
+Rounding is by largest remainder (Hamilton); of equal remainders the name that stands earlier gets the extra one. A table over
+two or three axes with forbidden cells is an integer feasibility problem, solved exactly by HiGHS through scipy. Among the tables
+that meet every count, the one nearest to independence of the axes is taken, so that no difficulty clusters in one law.
 """
 
 from __future__ import annotations

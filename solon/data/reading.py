@@ -1,7 +1,7 @@
 """Rows of JSONL, JSON, CSV and Parquet files, one at a time, gzip or plain, in memory that does not grow with the file.
 
-A row that can't be read does not stop the reading: it is noted with its line and counted, and `Notes.settle` refuses the file when
-too large a share of it is such rows. Nothing is skipped unseen.
+A row that can't be read does not stop the reading: it is noted with its line and counted, and `Notes.settle` refuses the file
+when too large a share of it is such rows. Nothing is skipped unseen.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The rows that data files hold, in the field names of the published formats. Every model is strict: an unknown field is refused.
 
-`LawsRow`, `TradingRow` and `GovernedRow` are what the generators write; `PreferencePair` and `HumanPreferenceRow` come from outside.
-`solon.data.example.Example` is the one record into which each of them, and `Pair` and `Prompt`, converts without loss.
+`LawsRow`, `TradingRow` and `GovernedRow` are what the generators write; `PreferencePair` and `HumanPreferenceRow` come from
+outside. `solon.data.example.Example` is the one record into which each of them, and `Pair` and `Prompt`, converts without loss.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Turn(BaseModel):
 class LawsRow(Strict):
     """A row of `generate laws`: the ten documented fields, plus the conversation, its group and its kind.
 
-    `conversation` holds the turns up to and including the last user turn, whose content is `prompt`; it is empty when that turn is
-    the only one. `response_harmful` is for measuring only: no training export carries it.
+    `conversation` holds the turns up to and including the last user turn, whose content is `prompt`; it is empty when that turn
+    is the only one. `response_harmful` is for measuring only: no training export carries it.
     """
 
     example_id: str = Field(pattern=r"^eth_\d{6,}$")

@@ -1,7 +1,7 @@
 """Published data sets and own files, as rows of the one record: `solon data import KIND FILE -o F`.
 
-Benchmark rows are marked `use: evaluation`. What a benchmark gives as the opening of a harmful answer (AdvBench and JailbreakBench
-"target") is left out: nothing may be trained towards it.
+Benchmark rows are marked `use: evaluation`. What a benchmark gives as the opening of a harmful answer (AdvBench and
+JailbreakBench "target") is left out: nothing may be trained towards it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from solon.data.example import Example, from_row, shape_of
 from solon.data.files import first_complaint, publish, writing
 from solon.data.prompts import stable_id
 from solon.data.reading import MAX_MALFORMED, Notes, kind_of_file, rows
+from solon.data.rows import HumanPreferenceRow
 from solon.errors import DataError, nearest
 
 Row = dict[str, Any]
@@ -35,7 +36,7 @@ AILUMINATE_PERSONAS = ("skilled", "unskilled", "normal")
 AILUMINATE_LOCALES = ("en_US", "fr_FR")
 
 ALIASES: dict[str, tuple[str, ...]] = {
-    "prompt": ("prompt", "prompt_text", "text", "question", "instruction", "goal", "Goal", "Behavior", "query"),
+    "prompt": ("prompt", "prompt_text", "text", "question", "instruction", "goal", "query"),
     "response": ("response", "reply", "answer", "output", "completion", "reference"),
     "id": ("id", "prompt_id", "release_prompt_id", "example_id", "task_id"),
 }
@@ -296,6 +297,41 @@ def column_example(row: Mapping[str, Any], where: str, columns: Mapping[str, str
     if "prompt" not in taken and "messages" not in taken:
         raise _no_column(where, "prompt", row, "prompt")
     return _filled(row, taken)
+
+
+# Published sets that are known by columns which own files hardly have by chance.
+_RECOGNISED = (
+    "ailuminate",
+    "truthfulqa",
+    "humaneval",
+    "mmlu",
+    "mt-bench",
+    "harmbench",
+    "jailbreakbench",
+    "do-not-answer",
+    "hh-rlhf",
+)
+
+
+def examples_of_raw(row: Row, where: str) -> Iterator[Example]:
+    """The examples of a row that is in no shape of ours: of a published set, by its columns, else by the usual column names.
+
+    Raises:
+        Malformed: a value that cannot be taken.
+        DataError: no prompt column, or an unknown code.
+    """
+    found = recognised(row)
+    for made in found.convert(row) if found else (column_example(row, where),):
+        yield from_row(HumanPreferenceRow.model_validate(made)) if "original_chosen" in made else Example.model_validate(made)
+
+
+def recognised(row: Mapping[str, Any]) -> Source | None:
+    """The published set that a row's columns belong to, if any."""
+    if "prompt" in row and "canonical_solution" not in row:
+        return None
+    if "conversations" in row:
+        return SOURCES["instructions"]
+    return next((SOURCES[name] for name in _RECOGNISED if set(SOURCES[name].needs) <= row.keys()), None)
 
 
 def _no_column(where: str, column: str, row: Mapping[str, Any], target: str) -> DataError:

@@ -18,7 +18,7 @@ HELD_OUT = ("unseen_wording", "unseen_topic", "twin", "benign", "file")
 
 
 def with_groups(prompts: Sequence[Prompt]) -> list[Prompt]:
-    """Each prompt with a group: its own if it states one, else that of the first near-duplicate before it, else its text's hash."""
+    """Each prompt with a group: its own, else that of the first near-duplicate before it, else its text's hash."""
     parent = list(range(len(prompts)))
 
     def root(i: int) -> int:
