@@ -89,7 +89,7 @@ class Line:
         return max(0, limit - self.mark) if buy else max(0, self.mark - limit)
 
     def recount(self) -> None:
-        """Recompute what this line contributes. Protective stops within the position are bounded by it and not counted."""
+        """Recompute what this line contributes. Of a protective stop only what exceeds the position counts."""
         factor = self.factor or 0
         price = (self.bid if self.qty > 0 else self.ask) or 0
         self.equity = self.qty * price * factor // UNIT
@@ -104,8 +104,8 @@ class Line:
 
     def _count(self, order: Action, factor: int) -> None:
         qty, buy = atto(order.qty), order.side == "buy"
-        if order.kind == "stop" and (self.qty < 0) == buy and qty <= abs(self.qty):
-            return
+        if order.kind == "stop" and self.qty and (self.qty < 0) == buy:
+            qty = max(0, qty - abs(self.qty))
         limit = _optional_atto(order.limit_price)
         value = ceil_div(qty * self.order_price(buy, limit) * factor, UNIT)
         self.slip += ceil_div(qty * self.slip_per_unit(buy, limit) * factor, UNIT)

@@ -58,7 +58,9 @@ class Telemetry:
             raise Refused(
                 "unknown_field", f"telemetry: expected {', '.join(cls.__slots__)}; got {unknown[0]!r}", mend="remove it"
             )
-        values = {key: _score(value) if key in (*SCORES, "uncertainty") else value for key, value in record.items()}
+        values: dict[str, Any] = {
+            key: _score(value) if key in (*SCORES, "uncertainty") else value for key, value in record.items()
+        }
         return cls(**values)
 
 

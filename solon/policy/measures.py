@@ -2,7 +2,8 @@
 
 Money and unit value are integers of 1e-18, times are microseconds since 1970 UTC; what is compared with a limit is an exact
 fraction. Statistics that need logarithms and roots are computed in binary floating point and handed over as decimals rounded up,
-against the agent. None stands for UNKNOWN: too few points, a constant series, a window shorter than the bar. Definitions: peers-runtime §6.1.
+against the agent. None stands for UNKNOWN: too few points, a constant series, a window shorter than the bar. Definitions:
+peers-runtime §6.1.
 """
 
 from __future__ import annotations

@@ -195,15 +195,18 @@ def parse_position(record: object, where: str = "position", zones: _Zones | None
     """
     zones = zones or _Zones()
     row = _fields(record, where, field_names(Position), ("symbol", "qty"))
-    times = {name: zones.read(row[name], f"{where}.{name}") for name in ("priced_at", "opened_at") if row.get(name) is not None}
+    times: dict[str, Any] = {
+        name: zones.read(row[name], f"{where}.{name}") for name in ("priced_at", "opened_at") if row.get(name) is not None
+    }
     numbers = ("mark", "multiplier", "fx", "product_leverage", "bid", "ask", "margin_rate")
     symbol = _text(row["symbol"], f"{where}.symbol")
+    values: dict[str, Any] = {name: _optional(row, name, where) for name in numbers}
     return Position(
         symbol=symbol,
         issuer=_text(row["issuer"], f"{where}.issuer") if row.get("issuer") else symbol,
         sector=_text(row["sector"], f"{where}.sector") if row.get("sector") else "",
         qty=decimal(row["qty"], f"{where}.qty"),
-        **{name: _optional(row, name, where) for name in numbers},
+        **values,
         **times,
     )
 
@@ -218,18 +221,19 @@ def parse_state(record: object) -> State:
     zones = _Zones()
     as_of = zones.read(row["as_of"], "state.as_of")
     positions = tuple(parse_position(p, f"state.positions[{i}]", zones) for i, p in enumerate(_list(row, "positions")))
-    orders = {name: _orders(row, name, zones) for name in ("working_orders", "recent", "executions")}
+    orders: dict[str, Any] = {name: _orders(row, name, zones) for name in ("working_orders", "recent", "executions")}
     _refuse_repeats("duplicate_symbol", "state.positions", (p.symbol for p in positions))
     _refuse_repeats("duplicate_id", "state.working_orders", (o.id for o in orders["working_orders"]))
     times = [(f"state.positions[{p.symbol}].priced_at", p.priced_at) for p in positions]
     times += [(f"state.{name}[{o.id}].ts", o.ts) for name, found in orders.items() for o in found]
     _refuse_future(times, as_of)
     numbers = ("maintenance_margin", "nav_unit", "high_water_mark", "day_open_equity", "equity_24h_ago")
+    values: dict[str, Any] = {name: _optional(row, name, "state") for name in numbers}
     return State(
         as_of=as_of,
         currency=_text(row["currency"], "state.currency"),
         cash=decimal(row["cash"], "state.cash"),
-        **{name: _optional(row, name, "state") for name in numbers},
+        **values,
         ladder=parse_ladder(row.get("ladder", "normal")),
         positions=positions,
         **orders,
