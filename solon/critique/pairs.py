@@ -49,7 +49,7 @@ class CritiqueSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     policy: Literal["combined", "all", "random"] = "combined"
-    k: int = Field(1, ge=1)
+    k: int = Field(default=1, ge=1)
     style: Literal["auto", "standard", "compact"] = "auto"
     few_shot: bool | Literal["auto"] = "auto"
     respond: Sampling = Sampling(temperature=0.7, max_new_tokens=256)
@@ -218,7 +218,8 @@ def pair_dialogue(stage: _Stage, prompt: Prompt) -> Dialogue[PairsResult]:
     for lens in lenses(stage.constitution, stage.settings, prompt, stage.seed):
         reason = _unfit_original(original, prompt)
         if reason:
-            result.dropped.append(_dropped(prompt, lens.id, *reason, original=original.text))
+            why, detail = reason
+            result.dropped.append(_dropped(prompt, lens.id, why, detail, original=original.text))
             continue
         outcome = yield from _through_lens(stage, prompt, original, lens)
         (result.pairs if isinstance(outcome, Pair) else result.dropped).append(outcome)  # type: ignore[arg-type]
@@ -242,7 +243,8 @@ def _through_lens(stage: _Stage, prompt: Prompt, original: Completion, lens: Len
     seen["revision"] = revision.text
     reason = unfit_revision(original.text, revision, request)
     if reason:
-        return _dropped(prompt, lens.id, *reason, **seen)
+        why, detail = reason
+        return _dropped(prompt, lens.id, why, detail, **seen)
     question = critique_messages(lens, settings, request, revision.text)
     recheck = yield stage.request("recheck", prompt, question, settings.critique, lens.id)
     if recheck.finish == "error":
@@ -293,7 +295,8 @@ def retain_dialogue(stage: _Stage, prompt: Prompt) -> Dialogue[PairsResult]:
     lens = Lens(COMBINED, tuple(stage.constitution.principles))
     reason = _unfit_original(reply, prompt)
     if reason:
-        result.dropped.append(_dropped(prompt, "retain", *reason, original=reply.text))
+        fault, detail = reason
+        result.dropped.append(_dropped(prompt, "retain", fault, detail, original=reply.text))
         return result
     question = critique_messages(lens, stage.settings, prompt.prompt, reply.text)
     critique = yield stage.request("critique", prompt, question, stage.settings.critique, lens.id)

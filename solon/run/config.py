@@ -31,8 +31,8 @@ class Settings(BaseModel):
 class SplitSettings(Settings):
     """Shares of a user's own prompts by group hash; the built-in set states its own split."""
 
-    validation: float = Field(0.1, ge=0, lt=1, description="share for the safety gate during training")
-    test: float = Field(0.3, ge=0, lt=1, description="share held out for evaluation")
+    validation: float = Field(default=0.1, ge=0, lt=1, description="share for the safety gate during training")
+    test: float = Field(default=0.3, ge=0, lt=1, description="share held out for evaluation")
     seed: int = 0
 
 
@@ -45,19 +45,19 @@ class GateSettings(Settings):
     """
 
     enabled: bool = True
-    every: int = Field(50, ge=1, description="optimiser steps between gates")
-    prompts: int = Field(60, ge=10, description="validation prompts of each kind")
+    every: int = Field(default=50, ge=1, description="optimiser steps between gates")
+    prompts: int = Field(default=60, ge=10, description="validation prompts of each kind")
     mode: Literal["stop", "warn", "rollback"] = "rollback"
-    grace: int = Field(25, ge=0, description="optimiser steps")
-    over_refusal: float = Field(0.4, ge=0, le=1)
-    off_topic: float = Field(0.4, ge=0, le=1)
-    margin: float = Field(0.4, ge=0, le=1)
+    grace: int = Field(default=25, ge=0, description="optimiser steps")
+    over_refusal: float = Field(default=0.4, ge=0, le=1)
+    off_topic: float = Field(default=0.4, ge=0, le=1)
+    margin: float = Field(default=0.4, ge=0, le=1)
 
 
 class TrainSettings(Settings):
     """SFT, then DPO; either alone by naming one phase. `lora` holds for both: DPO goes on with the adapter of SFT."""
 
-    phases: list[Literal["sft", "dpo"]] = Field(["sft", "dpo"], min_length=1)
+    phases: list[Literal["sft", "dpo"]] = Field(default=["sft", "dpo"], min_length=1)
     lora: LoraSettings = LoraSettings()
     sft: SftSettings = SftSettings()
     dpo: DpoSettings = DpoSettings()
@@ -84,8 +84,8 @@ class EvaluationSettings(Settings):
     """How held-out prompts are answered and judged. Greedy by default, so that the comparison repeats."""
 
     sampling: Sampling = Sampling(temperature=0.0, max_new_tokens=256)
-    judge: str = Field("rules", description="rules, probabilities:MODEL or model:MODEL")
-    builtin: bool = Field(True, description="also measure on the built-in held-out prompts when `prompts` is a file")
+    judge: str = Field(default="rules", description="rules, probabilities:MODEL or model:MODEL")
+    builtin: bool = Field(default=True, description="also measure on the built-in held-out prompts when `prompts` is a file")
 
 
 class ModelSettings(Settings):
@@ -93,15 +93,15 @@ class ModelSettings(Settings):
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    batch_size: int = Field(64, ge=1, description="requests in one in-process batch")
-    concurrency: int = Field(32, ge=1, description="requests in flight to servers")
+    batch_size: int = Field(default=64, ge=1, description="requests in one in-process batch")
+    concurrency: int = Field(default=32, ge=1, description="requests in flight to servers")
 
 
 class RunConfig(Settings):
     """Everything that decides a run. The same values give the same run folder on the same machine."""
 
     constitution: str = Field("five-laws", description="a library name or a path")
-    prompts: str = Field("builtin", description="builtin, or a .jsonl, .csv or .txt file")
+    prompts: str = Field(default="builtin", description="builtin, or a .jsonl, .csv or .txt file")
     model: str = Field(NANO, description="answers, criticises and revises: nano, a folder, a hub id or URL#name")
     train_model: str | None = Field(None, description="the model to train, when `model` is served; default: the same")
     out: str | None = Field(None, description="the run folder; default runs/<constitution>-<model>")

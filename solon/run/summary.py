@@ -61,14 +61,20 @@ def judge_gates(metrics: Sequence[dict[str, Any]], constitution: Constitution) -
     """
     found: list[dict[str, Any]] = []
     for gate in constitution.gates:
-        side = "at_most" if gate.comparison in ("<", "<=") else "at_least"
+        bound, at_most = float(gate.bound), gate.comparison in ("<", "<=")
         if gate.metric not in m.NAMES:
             reason = f"{gate.metric} is not measured by this job"
             found.append(
                 {"metric": gate.metric, "split": "", "value": None, "status": "not_measured", "passed": False, "reason": reason}
             )
             continue
-        demand = Gate(metric=gate.metric, relative=gate.metric == m.PERPLEXITY, by=gate.by, **{side: float(gate.bound)})
+        demand = Gate(
+            metric=gate.metric,
+            relative=gate.metric == m.PERPLEXITY,
+            by=gate.by,
+            at_most=bound if at_most else None,
+            at_least=None if at_most else bound,
+        )
         found += check_gates(metrics, [demand])
     return found
 

@@ -31,7 +31,8 @@ def train(job: Job, folder: RunFolder, reporter: Reporter) -> dict[str, Any]:
     if folder.done("training", inputs):
         reporter.note("  done before", "dim")
         return json.loads((folder / TRAINING).read_text(encoding="utf-8"))
-    results, adapter = {}, None
+    results: dict[str, Any] = {}
+    adapter: Path | None = None
     for phase in job.config.train.phases:
         settings = job.config.train.settings(phase, job.config)
         gate = make_gate(job, folder / phase)
@@ -107,7 +108,7 @@ def run_phase(
             "validation": held,
             "gate": gate,
             "progress": _show(bar),
-            "announce": lambda plan: [reporter.note(f"  {line}") for line in plan.text().splitlines()],
+            "announce": lambda plan: reporter.note("\n".join(f"  {line}" for line in plan.text().splitlines())),
         }
         if phase == "sft":
             from solon.training.sft import train_sft
