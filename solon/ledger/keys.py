@@ -16,6 +16,7 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from nacl.bindings import crypto_core_ed25519_is_valid_point
@@ -82,6 +83,7 @@ class PublicKey:
         return cls(name, raw)
 
     @classmethod
+    @lru_cache(maxsize=4096)
     def of_id(cls, id: str, name: str = "key") -> PublicKey:
         """A key by its 64 hex digits."""
         if not re.fullmatch(r"[0-9a-f]{64}", id):

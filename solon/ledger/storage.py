@@ -36,14 +36,17 @@ ORIGIN = "solon/ledger"
 APPLICATION_ID = 0x534F4C4E  # "SOLN"
 LARGEST_BATCH = 1024
 LARGEST_QUEUE = 65_536
-CHECKED_AT_OPEN = 10_000
+CHECKED_AT_OPEN = 100_000
 
 _SCHEMA = f"""
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = 1;
-CREATE TABLE entries (number INTEGER PRIMARY KEY, leaf BLOB NOT NULL, once TEXT UNIQUE, body BLOB NOT NULL);
+CREATE TABLE entries (
+    number INTEGER PRIMARY KEY, leaf BLOB NOT NULL, once TEXT UNIQUE, body BLOB NOT NULL,
+    kind TEXT AS (json_extract(CAST(body AS TEXT), '$.kind')) VIRTUAL
+);
+CREATE INDEX by_kind ON entries (kind, number);
 CREATE TABLE tip (id INTEGER PRIMARY KEY CHECK (id = 1), note TEXT NOT NULL);
-CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 _INSERT = "INSERT OR IGNORE INTO entries (number, leaf, once, body) VALUES (?, ?, ?, ?)"
 _TIP = "INSERT INTO tip (id, note) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET note = excluded.note"
@@ -364,6 +367,14 @@ class Ledger:
         if not 0 <= index < self.size:
             raise InputError(f"entry {index}: expected 0 to {self.size - 1}", mend="solon ledger show lists the entries")
         return next(self.entries(index, index + 1))
+
+    def of_kind(self, *kinds: str, newest: int | None = None) -> list[Entry]:
+        """Entries of these kinds in order; `newest` N gives the last N only."""
+        marks = ", ".join("?" * len(kinds))
+        query = f"SELECT number FROM entries WHERE kind IN ({marks}) AND number < ? ORDER BY number DESC LIMIT ?"
+        with self._reading:
+            rows = self._reader.execute(query, (*kinds, self.size, -1 if newest is None else newest)).fetchall()
+        return [self.entry(number) for (number,) in reversed(rows)]
 
     def used(self, once: str) -> int | None:
         """The index of the entry that used this name, or None."""

@@ -188,7 +188,7 @@ def test_another_history_under_the_same_key_is_refused(tmp_path: Path) -> None:
         "UPDATE entries SET leaf = zeroblob(32) WHERE number = 1",
         "DELETE FROM entries WHERE number = 2",
         "DELETE FROM entries WHERE number = 1",
-        "INSERT INTO entries SELECT 4, leaf, 'z', body FROM entries WHERE number = 1",
+        "INSERT INTO entries (number, leaf, once, body) SELECT 4, leaf, 'z', body FROM entries WHERE number = 1",
         "UPDATE tip SET note = replace(note, '4', '3')",
         "DELETE FROM tip",
         "DROP TABLE entries",
