@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 import solon
-from solon.cli import constitutions, job, lab, machine
+from solon.cli import constitutions, data, job, lab, machine
 from solon.cli.output import explain
 from solon.errors import SolonError
 
@@ -58,6 +58,7 @@ job.register(app)
 constitutions.register(app)
 machine.register(app)
 app.add_typer(lab.app, name="lab")
+app.add_typer(data.app, name="data")
 
 
 def _on_sigterm(_signal: int, _frame: FrameType | None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -198,10 +199,7 @@ def agreement(ratings: Ratings, levels: Sequence[Level] | None = None, seed: int
         levels = LEVELS if ratings.numbers() else ("nominal",)
     counts, values = ratings.counts(), ratings.values()
     numbers = [float(v) for v in values] if ratings.numbers() else None
-    alphas = {
-        level: _interval(lambda pick, level=level: krippendorff_alpha(counts[pick], level, numbers), len(counts), seed)
-        for level in levels
-    }
+    alphas = {level: _interval(partial(_alpha_of, counts, level, numbers), len(counts), seed) for level in levels}
     given = sum(value is not None for row in ratings.cells for value in row)
     complete = counts[counts.sum(axis=1) == len(ratings.raters)]
     fleiss = _interval(lambda pick: fleiss_kappa(complete[pick]), len(complete), seed) if len(complete) else None
@@ -216,6 +214,10 @@ def agreement(ratings: Ratings, levels: Sequence[Level] | None = None, seed: int
         "cohen_kappa": _pairs(ratings, seed),
         "interval": f"95 % percentile bootstrap over items, {RESAMPLES} resamples, seed {seed}",
     }
+
+
+def _alpha_of(counts: np.ndarray, level: Level, numbers: Sequence[float] | None, pick: np.ndarray) -> float | None:
+    return krippendorff_alpha(counts[pick], level, numbers)
 
 
 def _pairs(ratings: Ratings, seed: int) -> list[dict[str, Any]]:

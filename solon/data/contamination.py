@@ -6,7 +6,7 @@ benchmark prompt that is shorter is looked for whole when it has at least 6 word
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from pydantic import BaseModel
@@ -34,7 +34,7 @@ def _grams(tokens: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
     return (tuple(tokens[i : i + size]) for i in range(len(tokens) - size + 1))
 
 
-def overlaps(examples: Sequence[Example], benchmarks: dict[str, Sequence[Example]]) -> list[Overlap]:
+def overlaps(examples: Sequence[Example], benchmarks: Mapping[str, Sequence[Example]]) -> list[Overlap]:
     """The first overlap of each kind in each row's fields, in the order of the rows.
 
     Args:
@@ -81,7 +81,7 @@ def _texts(row: Example) -> Iterator[tuple[str, str]]:
             yield field, getattr(row, field)
 
 
-def _near(examples: Sequence[Example], benchmarks: dict[str, Sequence[Example]]) -> Iterator[Overlap]:
+def _near(examples: Sequence[Example], benchmarks: Mapping[str, Sequence[Example]]) -> Iterator[Overlap]:
     theirs = [(name, row) for name, rows in benchmarks.items() for row in rows]
     texts = [row.prompt for _, row in theirs] + [example.prompt for example in examples]
     for i, j in near_duplicates(texts, NEAR):

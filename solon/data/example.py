@@ -315,7 +315,7 @@ def to_row(example: Example) -> Row | Example:
 
 
 # A row of a file is recognised by fields that only its shape has.
-_MARKS: tuple[tuple[frozenset[str], type], ...] = (
+_MARKS: tuple[tuple[frozenset[str], type[Row | Example]], ...] = (
     (frozenset({"form", "fields"}), Example),
     (frozenset({"example_id", "response_ethical"}), LawsRow),
     (frozenset({"full_input", "training_metadata"}), GovernedRow),
@@ -326,7 +326,7 @@ _MARKS: tuple[tuple[frozenset[str], type], ...] = (
 )
 
 
-def shape_of(row: dict[str, Any]) -> type | None:
+def shape_of(row: dict[str, Any]) -> type[Row | Example] | None:
     """The model that a row of a file belongs to, by the fields that mark it; None when it is none of them."""
     names = row.keys()
     found = next((model for marks, model in _MARKS if marks <= names), None)

@@ -31,7 +31,8 @@ def read_examples(path: str | Path, *, max_malformed: float = 0.0) -> Iterator[E
     Raises:
         DataError: unreadable, a row of no known shape or with a wrong field (file:line: field), or no row.
     """
-    from solon.data.sources import Malformed, examples_of_raw
+    from solon.data.published import Malformed
+    from solon.data.sources import examples_of_raw
 
     where = Path(path)
     notes = Notes(where, max_malformed)

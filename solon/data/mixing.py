@@ -12,7 +12,7 @@ sources:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -142,7 +142,7 @@ def drawn(rows: Sequence[Example], count: int, name: str, seed: int) -> Iterator
             yield row.model_copy(update={"fields": {**row.fields, "mixed_from": name, **again}})
 
 
-def interleaved(parts: dict[str, Iterable[Example]], asked: dict[str, int]) -> Iterator[Example]:
+def interleaved(parts: Mapping[str, Iterable[Example]], asked: dict[str, int]) -> Iterator[Example]:
     """The parts woven together so that every beginning of the output holds about the same shares."""
     places = sorted(
         (Fraction(2 * k + 1, 2 * count), position, name)

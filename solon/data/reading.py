@@ -179,8 +179,8 @@ def _byte_lines(path: Path, encoding: str) -> Iterator[tuple[int, bytes]]:
                 yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
             return
         text = io.TextIOWrapper(file, encoding=encoding, errors="surrogateescape", newline="\n")
-        for number, line in enumerate(text, 1):
-            yield number, line.encode("utf-8", "surrogateescape")
+        for number, decoded in enumerate(text, 1):
+            yield number, decoded.encode("utf-8", "surrogateescape")
 
 
 def _text_lines(path: Path, notes: Notes, encoding: str) -> Iterator[tuple[int, str]]:

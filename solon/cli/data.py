@@ -1,0 +1,386 @@
+"""`solon data …`: make, import, mix, split, clean, check, describe and export data."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from solon.cli.output import JsonFlag, console, emit
+from solon.errors import DataError
+
+app = typer.Typer(help="Make, import, mix, split, check and export data.", no_args_is_help=True)
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="JSONL of any row shape, or CSV, TSV, Parquet; .gz is fine.")]
+Out = Annotated[Path, typer.Option("-o", "--out", help="The file to write; F.card.md and F.manifest.json come beside it.")]
+Seed = Annotated[int, typer.Option("--seed")]
+Near = Annotated[
+    float, typer.Option("--threshold", help="Jaccard similarity of word 5-grams from which rows are near-duplicates.")
+]
+Language = Annotated[str, typer.Option("--language", help="en, fr, de or es: the language that replies should be in.")]
+
+
+def _said(manifest: dict[str, Any], path: Path) -> None:
+    """One line on stderr about what was written, then its notes."""
+    print(f"{path}: {manifest['rows']:,} rows, sha256 {manifest['sha256'][:16]}", file=sys.stderr)
+    for note in manifest["notes"]:
+        print(f"  {note}", file=sys.stderr)
+
+
+def _pairs(given: Sequence[str] | None, flag: str) -> dict[str, str]:
+    found = {}
+    for text in given or ():
+        name, mark, value = text.partition("=")
+        if not mark or not name.strip() or not value.strip():
+            raise DataError(f"{flag}: expected NAME=VALUE, got {text!r}", mend=f"write for example {flag} prompt=question")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def _counts(text: str, flag: str) -> dict[str, int | str]:
+    """`easy:40%,medium:30%` as {"easy": "40%", …}; whole numbers become counts."""
+    found: dict[str, int | str] = {}
+    for part in text.split(","):
+        name, mark, value = part.rpartition(":")
+        if not mark:
+            raise DataError(
+                f"{flag}: expected NAME:COUNT,NAME:COUNT, got {part!r}", mend=f"write {flag} types=safe_request:100,…"
+            )
+        found[name.strip()] = int(value) if value.strip().isdecimal() else value.strip()
+    return found
+
+
+def judges() -> Any:
+    """The filters' judgements, as the evaluation part makes them."""
+    from solon.data.quality import Judges
+    from solon.evaluation.filters import differs, has_preamble
+    from solon.evaluation.rules import label_reply
+    from solon.evaluation.text import looped
+
+    def refuses(prompt: str, reply: str) -> bool:
+        return label_reply(prompt, reply)[0] == "refusal"
+
+    return Judges(preamble=has_preamble, refuses=refuses, differs=differs, repeats=looped)
+
+
+@app.command()
+def generate(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="laws, trading, governed or probes.")],
+    out: Out,
+    n: Annotated[int | None, typer.Option("-n", help="How many rows.")] = None,
+    constitution: Annotated[str | None, typer.Option("--constitution", help="A library name or a path.")] = None,
+    seed: Seed = 0,
+    quota: Annotated[
+        list[str] | None, typer.Option("--quota", help="AXIS=NAME:COUNT,NAME:COUNT; shares like 40% or 2/5 work too.")
+    ] = None,
+) -> None:
+    """Generate examples to exact quotas; what cannot hold is refused with the arithmetic."""
+    from solon.data.generate import generate_file
+
+    options = {axis: _counts(text, "--quota") for axis, text in _pairs(quota, "--quota").items()}
+    _said(generate_file(kind, out, n=n, constitution=constitution, seed=seed, options=options), out)
+
+
+@app.command("import")
+def import_(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="ailuminate, hh-rlhf, gsm8k, …, jsonl, csv or parquet.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE")],
+    out: Out,
+    columns: Annotated[list[str] | None, typer.Option("--map", help="FIELD=COLUMN, for jsonl, csv and parquet.")] = None,
+    hazard: Annotated[list[str] | None, typer.Option("--hazard", help="Keep these hazards only.")] = None,
+    persona: Annotated[list[str] | None, typer.Option("--persona", help="Keep these personas only.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many rows.")] = None,
+    licence: Annotated[str, typer.Option("--licence", help="The licence of the file, for the card.")] = "",
+    encoding: Annotated[str | None, typer.Option("--encoding", help="When it is neither UTF-8 nor marked UTF-16.")] = None,
+    max_malformed: Annotated[
+        float, typer.Option("--max-malformed", min=0, max=1, help="Share of rows that may be malformed.")
+    ] = 0.01,
+) -> None:
+    """Convert a published data set or a file of your own, streaming. Malformed rows are counted and shown."""
+    from solon.data.sources import import_file
+
+    report = import_file(
+        kind, file, out, columns=_pairs(columns, "--map"), hazards=tuple(hazard or ()), personas=tuple(persona or ()),
+        limit=limit, licence=licence, encoding=encoding, max_malformed=max_malformed,
+    )  # fmt: skip
+    _said(report.manifest, out)
+
+
+@app.command()
+def mix(
+    file: Annotated[Path, typer.Argument(metavar="MIX.yaml", help="Sources with shares, a total and a seed.")],
+    out: Out,
+    total: Annotated[int | None, typer.Option("-n", "--total", min=1, help="Examples to draw; overrides the file.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Overrides the file.")] = None,
+) -> None:
+    """Mix sources by shares of the examples drawn, exactly; token shares are reported."""
+    from solon.data.mixing import mix_files
+
+    _said(mix_files(file, out, seed=seed, total=total), out)
+
+
+@app.command()
+def split(
+    file: File,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The folder for train.jsonl, validation.jsonl, test.jsonl, split.json.")
+    ],
+    validation: Annotated[str, typer.Option("--validation", help="Share, for example 0.1 or 10%.")] = "0.1",
+    test: Annotated[str, typer.Option("--test")] = "0.1",
+    seed: Annotated[str, typer.Option("--seed", help="A number, or auto: what meets the shares best by law or hazard.")] = "0",
+    like: Annotated[
+        Path | None, typer.Option("--like", help="An earlier split.json: its seed, and its groups stay where they are.")
+    ] = None,
+    add_to_train: Annotated[Path | None, typer.Option("--add-to-train", help="A file whose rows all go to train.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Split by prompt group, by hash: adding rows later moves nothing. The table by law or hazard shows what it gave."""
+    from solon.data.splitting import split_file
+
+    if seed != "auto" and not seed.lstrip("-").isdecimal():
+        raise DataError(f"--seed: expected a whole number or auto, got {seed!r}", mend="write --seed 0")
+    chosen = None if seed == "auto" else int(seed)
+    record = split_file(file, out, validation=validation, test=test, seed=chosen, like=like, add_to_train=add_to_train)
+    if as_json:
+        emit({name: value for name, value in record.items() if name != "groups"})
+        return
+    for side, count in record["rows"].items():
+        print(f"{side:<11} {count:>8,} rows  {record['groups_by_side'].get(side, 0):>8,} groups")
+    for name, table in record["strata"].items():
+        print(f"  {name:<32} " + "  ".join(f"{side} {count}" for side, count in table.items()))
+    for warning in record["warnings"]:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(f"seed {record['seed']}, split {record['hash'][:16]}")
+
+
+@app.command()
+def dedupe(
+    file: File,
+    out: Out,
+    by: Annotated[str, typer.Option("--by", help="record: conversation and replies; prompt: the conversation alone.")] = "record",
+    exact_only: Annotated[bool, typer.Option("--exact-only", help="Keep near-duplicates.")] = False,
+    threshold: Near = 0.8,
+) -> None:
+    """Leave out exact repeats, then near-duplicates; what was left out stands in F.dropped.jsonl."""
+    from solon.data.dedupe import dedupe as remove
+    from solon.data.example import to_row
+    from solon.data.files import load_examples, write_rows
+
+    if by not in ("record", "prompt"):
+        raise DataError(f"--by: expected record or prompt, got {by!r}", mend="use one of these")
+    kept, dropped = remove(load_examples(file), by=by, near=not exact_only, threshold=threshold)  # type: ignore[arg-type]
+    exact = sum(repeat.reason == "exact" for repeat in dropped)
+    note = f"{exact:,} exact repeats and {len(dropped) - exact:,} near-duplicates left out."
+    _said(write_rows(out, map(to_row, kept), made_by="dedupe", inputs=[file], notes=[note], more={"dropped": len(dropped)}), out)
+    _write_dropped(out, dropped, file)
+
+
+def _write_dropped(out: Path, dropped: Sequence[Any], file: Path) -> None:
+    from solon.data.files import write_rows
+
+    path = out.with_name(out.name.removesuffix(".gz").removesuffix(".jsonl") + ".dropped.jsonl")
+    write_rows(path, dropped, made_by="dedupe or filter", inputs=[file], notes=[f"What was left out of {out.name}, and why."])
+
+
+@app.command("filter")
+def filter_(file: File, out: Out, language: Language = "") -> None:
+    """Leave out rows with a preamble, no change, a refusal of something harmless, odd lengths, another language, or a loop."""
+    from collections import Counter
+
+    from solon.data.example import to_row
+    from solon.data.files import load_examples, write_rows
+    from solon.data.quality import screen
+
+    kept, dropped = screen(load_examples(file), judges(), language)
+    reasons = dict(Counter(found.reason for found in dropped))
+    note = (
+        f"{len(dropped):,} rows left out: " + (", ".join(f"{name} {count:,}" for name, count in reasons.items()) or "none") + "."
+    )
+    _said(write_rows(out, map(to_row, kept), made_by="filter", inputs=[file], notes=[note], more={"dropped": reasons}), out)
+    _write_dropped(out, dropped, file)
+
+
+@app.command()
+def balance(
+    file: File,
+    out: Out,
+    over: Annotated[str, typer.Option("--over", help="Facets, comma between.")] = "hazard,principle,persona",
+    per_cell: Annotated[
+        int | None, typer.Option("--per-cell", min=1, help="Rows per combination; default: the rarest one's.")
+    ] = None,
+    present_only: Annotated[bool, typer.Option("--present-only", help="Ignore combinations that have no rows.")] = False,
+    seed: Seed = 0,
+) -> None:
+    """The same number of rows for every combination of hazard, principle and persona."""
+    from solon.data.example import to_row
+    from solon.data.files import load_examples, write_rows
+    from solon.data.quality import balanced
+
+    names = [name.strip() for name in over.split(",") if name.strip()]
+    kept = balanced(load_examples(file), names, per_cell=per_cell, seed=seed, present_only=present_only)
+    _said(write_rows(out, map(to_row, kept), made_by=f"balance --over {','.join(names)}", inputs=[file], seed=seed), out)
+
+
+@app.command()
+def stats(file: File, as_json: JsonFlag = False) -> None:
+    """What a file holds: counts by every facet, distinct texts, lengths."""
+    from solon.data.describe import stats as describe
+    from solon.data.files import load_examples
+
+    found = describe(load_examples(file))
+    if as_json:
+        emit(found)
+        return
+    print(f"{found['rows']:,} rows, {found['multi_turn']:,} with several turns, {found['without_response']:,} without a reply")
+    print("distinct: " + ", ".join(f"{count:,} {name}" for name, count in found["distinct"].items()))
+    for side, sizes in found["words"].items():
+        print(f"words of {side}: " + ", ".join(f"{name} {value:,}" for name, value in sizes.items()))
+    for facet, tally in found["counts"].items():
+        print(facet)
+        for value, count in sorted(tally.items(), key=lambda item: (-item[1], item[0]))[:30]:
+            print(f"  {value:<40} {count:>8,}  {count / found['rows']:6.1%}")
+
+
+@app.command()
+def capacity(
+    file: File,
+    principles: Annotated[int, typer.Option("--principles", help="How many principles each prompt is answered by.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """How many pairs a prompt set can give, by hazard and persona."""
+    from solon.data.describe import capacity as count
+    from solon.data.files import load_examples
+
+    found = count(load_examples(file), principles)
+    if as_json:
+        emit(found)
+        return
+    print(f"{found['prompts']:,} prompts x {principles} principles = {found['pairs']:,} pairs")
+    limits = f"{found['refusal_only']:,} prompts may only be refused, {found['repeated']:,} are repeats"
+    print(f"usable: {found['usable_pairs']:,} ({limits})")
+    for facet in ("by_hazard", "by_persona"):
+        print(facet.replace("_", " "))
+        for value, prompts in found[facet].items():
+            print(f"  {value:<24} {prompts:>7,} prompts  {prompts * principles:>8,} pairs")
+
+
+@app.command()
+def check(
+    file: File,
+    hazard_detail: Annotated[bool, typer.Option("--hazard-detail", help="Fail on actionable detail in hazardous rows.")] = False,
+    against: Annotated[list[Path] | None, typer.Option("--against", help="Fail on text shared with these files.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings as well.")] = False,
+    language: Language = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Check a file. Exit 1 when there is a problem."""
+    from solon.data.checking import check_file
+
+    report = check_file(file, judges(), hazard_detail=hazard_detail, against=against or (), language=language)
+    if as_json:
+        emit(report)
+    else:
+        _print_check(report)
+    sys.exit(1 if report["problems"] or (strict and report["warnings"]) else 0)
+
+
+def _print_check(report: dict[str, Any]) -> None:
+    out = console()
+    for level, style in (("problems", "red"), ("warnings", "yellow")):
+        for found in report[level]:
+            line = f"{level[:-1]}: row {found['row']} {found['id']}: {found['check']}: {found['detail']}"
+            out.print(line.replace("\n", " "), style=style, markup=False)
+    for level in ("problems", "warnings"):
+        tally = report["counts"][level]
+        print(f"{sum(tally.values())} {level}" + "".join(f", {count} {name}" for name, count in tally.items()))
+    if report["not_run"]:
+        print(f"not run: {', '.join(report['not_run'])}")
+
+
+@app.command()
+def export(
+    file: File,
+    form: Annotated[str, typer.Option("--format", help="alpaca, chat, completion, trl-preference, trl-sft or parquet.")],
+    out: Out,
+    only_complete: Annotated[
+        bool, typer.Option("--only-complete", help="Leave out rows that lack what the format needs.")
+    ] = False,
+) -> None:
+    """Write a file in a format that other trainers read."""
+    from solon.data.exports import export_file
+
+    _said(export_file(file, form, out, only_complete=only_complete), out)
+
+
+@app.command()
+def agreement(
+    ratings: Annotated[Path, typer.Argument(metavar="RATINGS.csv", help="item, rater, rating; or a column for each rater.")],
+    level: Annotated[list[str] | None, typer.Option("--level", help="nominal, ordinal, interval.")] = None,
+    seed: Seed = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Krippendorff's alpha, Fleiss' and Cohen's kappa, with intervals."""
+    from solon.data.agreement import LEVELS, load_ratings
+    from solon.data.agreement import agreement as measure
+
+    for name in level or ():
+        if name not in LEVELS:
+            raise DataError(f"--level: expected one of {', '.join(LEVELS)}, got {name!r}", mend="use one of these")
+    found = measure(load_ratings(ratings), tuple(level) if level else None, seed)  # type: ignore[arg-type]
+    if as_json:
+        emit(found)
+        return
+    print(f"{found['items']} items, {found['raters']} raters, {found['ratings']} ratings, {found['missing']} missing")
+    for name, value in found["krippendorff_alpha"].items():
+        print(f"Krippendorff's alpha, {name:<9} {_shown(value)}")
+    print(f"Fleiss' kappa                   {_shown(found['fleiss_kappa'])}")
+    for pair in found["cohen_kappa"]:
+        print(f"Cohen's kappa, {' and '.join(pair['raters']):<16} {_shown(pair)}")
+    print(found["interval"])
+
+
+def _shown(value: dict[str, Any] | None) -> str:
+    if value is None:
+        return "not defined: no item was rated by all"
+    if value["value"] is None:
+        return "not defined: nothing to compare, or every rating is the same"
+    return f"{value['value']:.3f}  [{value['low']:.3f}, {value['high']:.3f}]  n {value['n']}"
+
+
+@app.command()
+def diff(
+    before: Annotated[Path, typer.Argument(metavar="A")],
+    after: Annotated[Path, typer.Argument(metavar="B")],
+    as_json: JsonFlag = False,
+) -> None:
+    """What changed between two versions of a file. Exit 0 when nothing did, 1 when something did."""
+    from solon.data.describe import diff as compare
+    from solon.data.files import load_examples
+
+    found = compare(load_examples(before), load_examples(after), (before, after))
+    if as_json:
+        emit(found)
+    else:
+        _print_diff(found)
+    sys.exit(1 if found["added"] or found["removed"] or found["changed"] else 0)
+
+
+def _print_diff(found: dict[str, Any]) -> None:
+    rows = found["rows"]
+    print(f"{rows['before']:,} -> {rows['after']:,} rows")
+    print(
+        ", ".join(f"{len(found[name]):,} {name}" for name in ("added", "removed", "changed"))
+        + f", {found['unchanged']:,} unchanged"
+    )
+    for sign, names in (("+", found["added"]), ("-", found["removed"])):
+        for name in names[:20]:
+            print(f"{sign} {name}")
+    for change in found["changed"][:20]:
+        print(f"~ {change['id']}: {', '.join(change['fields'])}")
+    for facet, values in found["counts"].items():
+        print(f"{facet}: " + ", ".join(f"{value} {a} -> {b}" for value, (a, b) in values.items()))
+    for name, (a, b) in found["manifest"].items():
+        print(f"manifest {name}: {a} -> {b}")
