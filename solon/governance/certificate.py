@@ -1,0 +1,111 @@
+"""Quorum certificates: enough signed yes-votes on one proposal, checked offline with nothing but the registry.
+
+With n voters, f = floor((n-1)/3) and q = floor((n+f)/2)+1, two certificates for different proposals in one slot share at
+least 2q - n >= f + 1 voters, so at least one honest voter would have signed twice. For n < 4, f is 0: no Byzantine tolerance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from solon.errors import CheckFailed, IntegrityError
+from solon.governance.registry import Registry
+from solon.governance.votes import Vote, VoteRefused, check, vote_of
+from solon.ledger.dsse import Envelope, read
+
+FIELDS = {"network", "epoch", "registry", "constitution", "slot", "proposal", "votes"}
+
+
+class NoQuorum(CheckFailed):
+    """The votes are too few, or of too little weight."""
+
+
+@dataclass(frozen=True)
+class Certified:
+    """What a certificate shows: the proposal's digest in its slot, the voters' names, and until when all their votes hold."""
+
+    slot: str
+    proposal: str
+    constitution: str
+    epoch: int
+    voters: tuple[str, ...]
+    expires_at: int
+    claim: str
+
+
+def make(votes: Iterable[Envelope], registry: Registry, constitution: str, slot: str, proposal: str, at: int) -> dict[str, Any]:
+    """A certificate of the yes-votes among these that count; others are left out.
+
+    Raises:
+        NoQuorum: what counts does not reach the quorum and the thresholds.
+    """
+    kept: dict[str, Envelope] = {}
+    for envelope in votes:
+        try:
+            vote = vote_of(envelope)
+            check(vote, registry, constitution, at)
+        except VoteRefused:
+            continue
+        if (vote.slot, vote.proposal, vote.decision) == (slot, proposal, "yes"):
+            kept.setdefault(vote.key, envelope)
+    certificate = {
+        "network": registry.network,
+        "epoch": registry.epoch,
+        "registry": registry.digest,
+        "constitution": constitution,
+        "slot": slot,
+        "proposal": proposal,
+        "votes": [kept[key].as_dict() for key in sorted(kept)],
+    }
+    verify(certificate, registry, at=at)
+    return certificate
+
+
+def verify(certificate: Mapping[str, Any], registry: Registry, *, at: int | None = None) -> Certified:
+    """Check a certificate. Every vote in it must hold: junk beside a quorum is refused, not skipped.
+
+    Args:
+        at: the time of the log at which it was used (microseconds); None checks everything but the votes' time.
+
+    Raises:
+        NoQuorum: too few keys or too little weight.
+        IntegrityError: malformed, of another registry, or with a vote that does not fit.
+    """
+    if not isinstance(certificate, Mapping) or set(certificate) != FIELDS or not isinstance(certificate["votes"], list):
+        raise IntegrityError(f"certificate: expected the fields {', '.join(sorted(FIELDS))}", mend="take it as it was made")
+    if certificate["registry"] != registry.digest:
+        raise IntegrityError("certificate: of another registry or epoch", mend="verify it with the registry of its epoch")
+    votes = [_fitting(item, certificate, registry, at) for item in certificate["votes"]]
+    keys = {vote.key for vote in votes}
+    if len(keys) != len(votes):
+        raise IntegrityError("certificate: a key votes twice", mend="take it as it was made")
+    members = [registry.by_key[key] for key in sorted(keys)]
+    n, q = registry.quorum.n, registry.quorum.q
+    if len(keys) < q or Fraction(len(keys), n) < registry.share:
+        raise NoQuorum(
+            f"certificate: {len(keys)} of {n} keys say yes; needed are {q} keys and a share of {registry.consensus}",
+            mend="collect more votes",
+        )
+    total = sum((Fraction(member.weight) for member in registry.voters if member.weight), Fraction(0))
+    yes = sum((Fraction(member.weight) for member in members if member.weight), Fraction(0))
+    if any(member.weight for member in registry.voters) and (not total or yes / total < registry.share):
+        raise NoQuorum(f"certificate: weight {yes} of {total} says yes; needed {registry.consensus}", mend="collect more votes")
+    return Certified(
+        certificate["slot"], certificate["proposal"], certificate["constitution"], registry.epoch,
+        tuple(member.id for member in members), min(vote.expires_at for vote in votes), registry.quorum.claim,
+    )  # fmt: skip
+
+
+def _fitting(item: Any, certificate: Mapping[str, Any], registry: Registry, at: int | None) -> Vote:
+    vote = vote_of(read(item, "vote"))
+    try:
+        check(vote, registry, certificate["constitution"], vote.issued_at if at is None else at)
+    except VoteRefused as error:
+        raise IntegrityError(f"certificate: {error.what}", mend=error.mend) from error
+    named = (certificate["network"], certificate["epoch"], certificate["slot"], certificate["proposal"])
+    if (vote.network, vote.epoch, vote.slot, vote.proposal) != named or vote.decision != "yes":
+        raise IntegrityError("certificate: a vote is on something else, or is no yes", mend="take it as it was made")
+    return vote
