@@ -68,6 +68,7 @@ def _on_sigterm(_signal: int, _frame: FrameType | None) -> None:
 def main() -> None:
     """Run the command line; every deliberate error becomes one message and its exit code."""
     signal.signal(signal.SIGTERM, _on_sigterm)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs with Ctrl-C ignored
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     warnings.filterwarnings("ignore", module=r"(transformers|peft|torch|accelerate)\.")  # remarks to developers, not to users
