@@ -1,6 +1,6 @@
 """Published data sets: how one row of each becomes a row of the one record.
 
-Benchmark rows are marked `use: evaluation`. What a benchmark gives as the opening of a harmful answer (AdvBench and JailbreakBench
+Benchmark rows are marked `use: evaluation`. What a benchmark gives as the opening of a harmful answer (AdvBench, JailbreakBench
 "target") is left out: nothing may be trained towards it.
 """
 

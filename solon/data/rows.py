@@ -26,6 +26,9 @@ DIFFICULTIES: tuple[str, ...] = get_args(Difficulty)
 LAWS_KINDS: tuple[str, ...] = get_args(LawsKind)
 TRADING_CATEGORIES: tuple[str, ...] = get_args(TradingCategory)
 GOVERNED_CATEGORIES: tuple[str, ...] = get_args(GovernedCategory)
+EMOTIONS: tuple[str, ...] = get_args(Emotion)
+DECISIONS: tuple[str, ...] = get_args(Decision)
+CONSENSUS_MODELS: tuple[str, ...] = get_args(ConsensusModel)
 
 
 class Turn(BaseModel):

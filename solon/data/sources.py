@@ -52,9 +52,9 @@ def column_example(row: Mapping[str, Any], where: str, columns: Mapping[str, str
             raise _no_column(where, column, row, target)
     for target in TARGETS:
         if target not in taken:
-            column = next((name for name in ALIASES.get(target, (target,)) if name in row), None)
-            if column is not None and column not in taken.values():
-                taken[target] = column
+            known = next((name for name in ALIASES.get(target, (target,)) if name in row), None)
+            if known is not None and known not in taken.values():
+                taken[target] = known
     if "prompt" not in taken and "messages" not in taken:
         raise _no_column(where, "prompt", row, "prompt")
     return _filled(row, taken)
