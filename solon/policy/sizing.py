@@ -28,13 +28,27 @@ def largest(trade: Trade, rules: Rules, sized: tuple[Bound, ...]) -> int:
         return 0
     bound = min((room for pair in sized if (room := _room(trade, pair, rules)) is not None), default=None)
     if bound is None:
-        return trade.qty  # no sized limit is set: the order itself is as large as asked for
+        bound = trade.qty  # nothing bounds it from above: look no further than what was asked for
     step = 10 ** max(0, 18 + int(trade.action.qty.as_tuple().exponent))
     quantity = bound // step * step or bound // FINEST * FINEST
     for candidate in (quantity, quantity - min(step, quantity)):
         if candidate > 0 and fits(trade, candidate, rules, sized):
             return candidate
-    return 0
+    return _search(trade, min(quantity, trade.qty), step, rules, sized) if rules.custom else 0
+
+
+def _search(trade: Trade, most: int, step: int, rules: Rules, sized: tuple[Bound, ...]) -> int:
+    """The largest multiple of `step` up to `most` that passes, by halving: custom limits have no closed form, but all grow
+    with size.
+    """
+    low, high = 0, most // step
+    while low < high:
+        middle = (low + high + 1) // 2
+        if fits(trade, middle * step, rules, sized):
+            low = middle
+        else:
+            high = middle - 1
+    return low * step
 
 
 def fits(trade: Trade, quantity: int, rules: Rules, sized: tuple[Bound, ...]) -> bool:
