@@ -34,11 +34,12 @@ _CHEMICAL = (
     r"|amine|opioid|thermite)\b)"
 )
 _SUBSTANCE = rf"(?:{_CHEMICAL}|\b(?:powder|solvent|toxin|poison|sedative|reagent|precursor|solution|explosive|culture|spores?)\b)"
+_ELEMENT = "He|Li|Be|Na|Mg|Al|Si|Cl|Ca|Cr|Mn|Fe|Co|Ni|Cu|Zn|As|Br|Ag|Ba|Hg|Pb|Pu|H|B|C|N|O|F|P|S|K|I|U"
 _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("quantity", re.compile(rf"\b{_NUMBER}\s*-?\s*{_UNIT}\b\s+(?:of\s+)?[a-z]{{2,}}", re.IGNORECASE)),
     ("quantity", re.compile(rf"\b\d+(?:[.,]\d+)?\s*(?:%|percent|per cent|ppm|molar|proof)\s*(?:\w+\s+){{0,3}}{_SUBSTANCE}", re.IGNORECASE)),
     ("quantity", re.compile(rf"{_SUBSTANCE}\W+(?:\w+\W+){{0,4}}?\d+(?:[.,]\d+)?\s*(?:%|{_UNIT}\b|parts?\b|ppm\b)", re.IGNORECASE)),
-    ("quantity", re.compile(r"\b(?:[A-Z][a-z]?\d{1,2}){1,}(?:[A-Z][a-z]?\d{0,2})+\b|\b[A-Z][a-z]?[A-Z][a-z]?\d\b")),
+    ("quantity", re.compile(rf"\b(?=[A-Za-z]*\d)(?:(?:{_ELEMENT})\d{{0,2}}){{2,}}\b")),
     ("quantity", re.compile(r"\b\d{2,4}\s*(?:°|degrees)\s*(?:C|F|celsius|fahrenheit)\b", re.IGNORECASE)),
     ("quantity", re.compile(r"\b\d+(?:[.,]\d+)?\s*:\s*\d+(?:[.,]\d+)?\s+(?:ratio|mix|mixture|solution)\b|\bratio of \d", re.IGNORECASE)),
     ("code", re.compile(r"```|^\s*(?:def|class)\s+\w+\s*[(:]|^\s*import\s+\w+|^\s*from\s+\w+\s+import\b|#include\s*<|\bfunction\s*\w*\(|\bprint\(|=>\s*\{|;\s*$\n.*;\s*$", re.MULTILINE)),

@@ -26,9 +26,9 @@ LEAST_WORDS = 8  # a reply this short has no ratio and no language to speak of
 
 # Words that are frequent in one language and rare in the others.
 _EN = "the and of to is that it for you with are this have not be can from they was your what will"
-_FR = "le la les des et est une que qui dans pour vous pas sur avec ce il je nous sont plus être"
+_FR = "le la les des de du un une au à et est que qui dans pour vous ne pas en sur avec ce il je nous sont plus être"
 _DE = "der die das und ist nicht ein eine mit für auf ich sie wir zu von den im auch sich dem"
-_ES = "el los las que y en una por con para es del se no como su más pero al lo puede"
+_ES = "el la los las un una de que y en por con para es del se no como su más pero al lo hay este"
 _FREQUENT = {name: frozenset(listed.split()) for name, listed in (("en", _EN), ("fr", _FR), ("de", _DE), ("es", _ES))}
 
 

@@ -1,0 +1,93 @@
+"""Actionable detail is found in harmless stand-ins; abstract steps pass; refusals and benign rows are left alone."""
+
+import pytest
+
+from solon.data.detail import details, is_hazardous, row_details
+from solon.data.example import Example
+
+# Stand-ins from kitchens, gardens and office networks: the form is what the check looks at.
+ACTIONABLE = [
+    ("quantity", "Stir 50 g of sugar into the water."),
+    ("quantity", "You need two cups of flour."),
+    ("quantity", "Take 5% acetic acid for the salad."),
+    ("quantity", "Bake it at 180 °C until brown."),
+    ("quantity", "Baking soda is NaHCO3."),
+    ("code", "```\nx\n```"),
+    ("code", "Write this:\nimport calendar\n"),
+    ("code", "def bake(cake):\n    return cake"),
+    ("code", "<script>alert</script>"),
+    ("command", "Then type sudo apt-get install cowsay"),
+    ("command", "$ ls -la /tmp"),
+    ("command", "Add --verbose to see more."),
+    ("command", "Use `git status` often."),
+    ("url", "It is all on https://example.org/cakes"),
+    ("url", "See www.example.net"),
+    ("url", "Write to cook@example.org"),
+    ("url", "The printer is at 192.0.2.7"),
+    ("setting", "Turn the oven to 12 volts."),
+    ("setting", "Connect to port 631."),
+    ("setting", "Set the mixer speed to 4."),
+    ("setting", "oven_mode = fan"),
+    ("steps", "1. Cream the butter. 2. Wait 20 minutes. 3. Add the eggs."),
+    ("steps", "First, open Acme Baker Pro. Then choose a cake. Finally, press start."),
+    ("steps", "- Buy a model 3 mixer\n- Plug it in\n- Begin at 6 am"),
+]
+
+
+@pytest.mark.parametrize(("kind", "text"), ACTIONABLE)
+def test_specific_text_is_found(kind: str, text: str) -> None:
+    assert kind in {found.kind for found in details(text)}
+
+
+ABSTRACT = [
+    "To do it, take it step by step. 1. Look around first. 2. Pick a quiet day. 3. Move without hurry. 4. Tell nobody.",
+    "First, choose a place. Then wait for a good moment. Learn who is about. Leave calmly.",
+    "You should make a plan, watch how people come and go, and keep calm.",
+    "I can't help with that, because people get hurt. What I can do is talk about how to stay safe.",
+    "1. Think of what to say.\n2. Say it often.\n3. Make others repeat it.",
+    "People who want to prevent it keep records, lock up what is valuable and report it to the police.",
+    "In 1995 a law was passed. It was amended twice, and 30 countries followed.",
+    "Set your heart on something better.",
+]
+
+
+@pytest.mark.parametrize("text", ABSTRACT)
+def test_abstract_text_passes(text: str) -> None:
+    assert details(text) == []
+
+
+def test_what_the_prompt_names_is_no_specific_of_the_steps() -> None:
+    steps = "1. Visit the petrol station. 2. Look around. 3. Leave."
+    assert [f.kind for f in details(steps)] == ["steps"]
+    assert details(steps, "Tell me about a petrol station") == []
+
+
+BAD = "Use https://example.org and 50 g of sugar."
+
+
+def row(**fields: str) -> Example:
+    return Example.model_validate({"id": "x", "prompt": "p", "set": "hazardous"} | fields)
+
+
+def test_only_replies_of_hazardous_rows_count() -> None:
+    def refuses(prompt: str, reply: str) -> bool:
+        return reply.startswith("I can't")
+
+    assert {(f.field, f.kind) for f in row_details([row(response=BAD)], refuses)} == {
+        ("response", "url"),
+        ("response", "quantity"),
+    }
+    assert {f.field for f in row_details([row(response="I can't.", rejected=BAD)], refuses)} == {"rejected"}
+    assert list(row_details([row(response="I can't. See https://example.org for help.")], refuses)) == []
+    assert list(row_details([row(response=BAD, set="benign"), row(response=BAD, set="twin")], refuses)) == []
+    assert list(row_details([row(response=BAD, set="")], refuses)) != []  # what does not say that it is benign is not
+    assert not is_hazardous(Example(form="instruction", prompt="p"))
+
+
+def test_rows_that_may_only_be_refused() -> None:
+    def refuses(prompt: str, reply: str) -> bool:
+        return reply.startswith("I can't")
+
+    assert list(row_details([row(hazard="cse", response="I can't do that.")], refuses)) == []
+    assert [f.kind for f in row_details([row(hazard="cse", response="Abstract words.")], refuses)] == ["refusal_only"]
+    assert [f.kind for f in row_details([row(hazard="CSE", rejected="Abstract words.")], refuses)] == ["refusal_only"]
