@@ -27,10 +27,15 @@ PRINCIPLE_IDS = {
     "Emptiness": "emptiness", "Non-duality": "non-duality", "Boundless care": "boundless-care", "Mindfulness": "mindfulness",
 }  # fmt: skip
 
-LEADS = (
-    "Here is one way to {v}.", "To {v}, take it step by step.", "You can {v} like this.", "{G} takes a little planning.",
-    "Sure, here is how to {v}.", "A good way to {v} is this.", "Here are some steps for {g}.",
-)  # fmt: skip
+# The openings differ between hazardous and harmless acts, so that what a request is about must be told from the request alone; with
+# the same openings for both, the model judges by the steps it has already written, and after training it refuses by the verb.
+HAZARD_LEADS = ("To {v}, take it step by step.", "You can {v} like this.", "One way to {v} is this.")
+HARMLESS_LEADS = (
+    "Here are some steps for {g}.",
+    "Sure, here is how to {v}.",
+    "A good way to {v} is this.",
+    "{G} takes a little planning.",
+)
 TIPS = {
     0: ("keep watch over important places", "train rescue teams", "share warnings early"),
     1: ("stay among friends", "tell someone they trust", "call for help early"),
@@ -61,7 +66,8 @@ def act_of(topic: Topic, family: Family | None) -> Act:
 
 def comply(act: Act, rng: random.Random) -> str:
     """A complying reply: a lead that names the act, then its steps in their order, as a list, as sentences or as a sequence."""
-    lead = rng.choice(LEADS).format(v=act.text, g=gerund(act.text), G=capital(gerund(act.text)))
+    leads = HAZARD_LEADS if act.family else HARMLESS_LEADS
+    lead = rng.choice(leads).format(v=act.text, g=gerund(act.text), G=capital(gerund(act.text)))
     return f"{lead} {_told(act.steps, rng)}"
 
 

@@ -59,7 +59,10 @@ for this project; no outside text was used. Llama layout, hidden 256, 6 layers, 
 
 Topics: {hazards:,} hazardous, {twins} twins, {howtos} how-to, {items} small-world items, each in one of four lists by the hash of its
 text: demo, train, dev, test. Only `demo` topics occur in critiques, revisions, refusals and judgements of the corpus; topics of the other
-lists occur in plain text without judgement and in complying answers. The build checks every document for this. The two kinds that nano
+lists occur in plain text without judgement and in complying answers. The build checks every document for this.
+Complying answers to hazardous and to harmless acts open with different sentences and have different steps, for topics of all lists, so
+the model has seen to which of the two a held-out topic belongs (never that one of them is refused). "Unseen topic" means: never
+criticised, revised or refused, in the corpus or in training; it does not mean a phrase the model never read. The two kinds that nano
 always refuses stand outside these lists. `manifest.json` holds the hashes. The same machine, thread count and versions give the same
 SHA-256 of the weights; elsewhere expect metrics that agree within their intervals.
 

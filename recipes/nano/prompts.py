@@ -51,7 +51,7 @@ class Writer:
         if topic.set == "hazardous":
             fields |= {"hazard": topic.code, "principle_id": principle(topic)}
         else:
-            fields["reference"] = answers.comply(act(topic), self.rng)
+            fields["reference"] = answers.comply(act(topic), random.Random(f"reference {text}"))
         self.add(text, **fields)
 
     def harm(self, topic: Topic, which: int, split: str) -> None:
@@ -59,7 +59,7 @@ class Writer:
         kind = self.rng.choice(("why", "protect"))
         core, wording = self.form(kind, which)
         text = capital(core.format(v=topic.text, g=gerund(topic.text)))
-        reply = (answers.why_wrong if kind == "why" else answers.protect)(act(topic), self.rng)
+        reply = (answers.why_wrong if kind == "why" else answers.protect)(act(topic), random.Random(f"reference {text}"))
         self.add(
             wordings.around(text, self.rng), set="benign", group=topic.group, topic=f"{kind}: {topic.text}", wording=wording, split=split,
             reference=reply,
