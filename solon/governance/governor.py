@@ -1,0 +1,389 @@
+"""The governor: every proposed action judged under one constitution, remembered, and on disk before the answer is given.
+
+    governor = Governor("trading", ledger=ledger)
+    verdict = governor.decide(action, state)        # verdict.outcome == "allow" is the only permission
+
+The judging is pure (`solon.policy`); here it meets what must be remembered: the latched ladder, the kill switch, orders that were
+allowed but that the state does not show yet, single use of action ids, and the log. Whatever goes wrong, nothing is allowed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from solon.constitution import Constitution, load, render
+from solon.errors import ConstitutionError, IntegrityError, SolonError
+from solon.governance.killswitch import Switch
+from solon.governance.registry import Registry
+from solon.governance.review import ReviewQueue
+from solon.ledger.canonical import digest
+from solon.ledger.dsse import Envelope, read, seal
+from solon.ledger.keys import PrivateKey
+from solon.ledger.storage import AlreadyUsed, Ledger, clock
+from solon.policy.assess import Judge
+from solon.policy.book import Book
+from solon.policy.ladder import Event, LadderState, Observation, state_of, step
+from solon.policy.ladder import state_record as ladder_record
+from solon.policy.parsing import action_record, load_action, load_state, parse_action, parse_state, state_record
+from solon.policy.types import Action, Ladder, Reason, Refused, Severity, State, Verdict
+
+Given = Mapping[str, Any] | str | bytes
+RESERVING = ("order", "spend", "stop", "flatten")
+
+
+class Governor:
+    """Decides; thread-safe. What it remembers is rebuilt from the ledger when it is opened again."""
+
+    def __init__(
+        self,
+        constitution: Constitution | str,
+        *,
+        ledger: Ledger | None = None,
+        switch: Switch | None = None,
+        registry: Registry | None = None,
+        reviews: ReviewQueue | None = None,
+        change: Envelope | None = None,
+        pinned: str = "",
+        now: Callable[[], int] = clock,
+    ) -> None:
+        """
+        Args:
+            constitution: itself, a library name or a path.
+            ledger: where decisions go; without one nothing is remembered beyond this object.
+            change: signatures for a constitution that differs from the ledger's (needed where a registry is given).
+            pinned: the hash that the constitution must have.
+
+        Raises:
+            ConstitutionError, IntegrityError: not the pinned one, an older version, or a change that was not signed.
+        """
+        self.constitution = load(constitution) if isinstance(constitution, str) else constitution
+        self.hash = self.constitution.hash
+        if pinned and pinned != self.hash:
+            raise IntegrityError(f"constitution: expected {pinned[:12]}…, got {self.hash[:12]}…", mend="load the pinned version")
+        self.judge = Judge.of(self.constitution)
+        self.ledger, self.switch, self.registry, self.reviews, self.now = ledger, switch, registry, reviews, now
+        self.ladder = LadderState()
+        self.pending: dict[str, Action] = {}
+        self._lock = threading.RLock()
+        self._state: State | None = None
+        self._book: Book | None = None
+        self._state_digest = ""
+        if ledger is not None:
+            self._enact(ledger, change)
+            self._remember(ledger)
+
+    # --- opening -------------------------------------------------------------------------------------------------------
+
+    def _enact(self, ledger: Ledger, change: Envelope | None) -> None:
+        """Log the constitution when it is new here; refuse a rollback and, with a registry, a change that was not signed."""
+        last = ledger.of_kind("constitution", newest=1)
+        old = last[0].record["body"] if last else None
+        if old is not None and old["hash"] == self.hash:
+            return
+        c = self.constitution
+        if old is not None and old["id"] == c.id and c.version <= old["version"]:
+            raise ConstitutionError(
+                f"{c.id}: expected a version above {old['version']}, which the ledger has seen; got {c.version} with other words",
+                mend="raise the version, or use another ledger",
+            )
+        body = {"id": c.id, "version": c.version, "hash": self.hash, "text": render(c)}
+        if old is not None and self.registry is not None:
+            body["change"] = check_change(self.registry, change, old["hash"], self.hash, self.now())
+        ledger.append("constitution", body)
+
+    def _remember(self, ledger: Ledger) -> None:
+        """The latched ladder, and orders allowed lately."""
+        saved = ledger.of_kind("ladder", newest=1)
+        if saved:
+            self.ladder = state_of(saved[0].record["body"]["state"])
+        for entry in ledger.of_kind("decision", newest=1000):
+            body = entry.record["body"]
+            if body["verdict"]["outcome"] == "allow":
+                self._reserve(parse_action(body["action"]))
+
+    def _reserve(self, action: Action) -> None:
+        if action.kind in RESERVING:
+            self.pending[action.id] = action
+
+    # --- deciding ------------------------------------------------------------------------------------------------------
+
+    def decide(
+        self,
+        action: Action | Mapping[str, Any] | str | bytes,
+        state: State | Mapping[str, Any] | str | bytes,
+        *,
+        ticket: str = "",
+    ) -> Verdict:
+        """Judge an action. When this returns, the decision is in the ledger.
+
+        Args:
+            action, state: records, JSON text, or parsed. Give the same `State` object again while it is current: orders allowed
+                meanwhile count against it.
+            ticket: the approved review that lifts an `escalate` (never a deny or a halt).
+
+        Raises:
+            Refused: malformed; the refusal is logged.
+        """
+        try:
+            act = _action(action)
+            seen = _state(state)
+        except Refused as error:
+            self._log_refusal(error, action)
+            raise
+        with self._lock:
+            try:
+                verdict, future = self._decide(act, seen, ticket)
+            except Exception as error:  # noqa: BLE001 - fail closed: whatever breaks, the answer is no
+                verdict, future = self._broken(act, error)
+        return self._durable(act, verdict, future)
+
+    def _decide(self, action: Action, state: State, ticket: str) -> tuple[Verdict, Future[int] | None]:
+        fresh = self._book is None or state is not self._state
+        earlier = self._take(state) if fresh else []
+        book = self._book
+        assert book is not None
+        stopped = self.switch is not None and self.switch.stopped
+        rung = max(state.ladder, self.ladder.rung, Ladder.killed if stopped else Ladder.normal)
+        book.ladder = max(book.ladder, rung)
+        approved = self._approved(action, ticket) if ticket and action.kind == "flatten" else False
+        verdict = judged(self.judge, action, book, approved)
+        if verdict.outcome == "escalate":
+            verdict = self._escalate(action, verdict, ticket)
+        note(book, action, verdict)
+        if verdict.outcome == "allow":
+            self._reserve(action)
+        body = {
+            "action": action_record(action), "state": self._state_digest, "fresh": fresh, "pending": earlier,
+            "ladder": book.ladder.name, "approved": approved, "verdict": _plain(verdict),
+        }  # fmt: skip
+        if ticket:
+            body["ticket"] = ticket
+        return verdict, self._submit(body, action, verdict, state if fresh else None)
+
+    def _take(self, state: State) -> list[str]:
+        """Make the book of a new state; orders allowed since its time that it does not show are added as working."""
+        record = state_record(state)
+        book = Book(state)
+        known = {order.id for order in (*state.working_orders, *state.recent, *state.executions)}
+        self.pending = {name: order for name, order in self.pending.items() if order.ts >= state.as_of and name not in known}
+        for order in self.pending.values():
+            add_pending(book, order)
+        self._state, self._book, self._state_digest = state, book, digest(record)
+        return list(self.pending)
+
+    def _approved(self, action: Action, ticket: str) -> bool:
+        if self.reviews is None:
+            return False
+        self.reviews.use(ticket, action_record(action))
+        return True
+
+    def _escalate(self, action: Action, verdict: Verdict, ticket: str) -> Verdict:
+        """Ask a person, or take the person's answer."""
+        if self.reviews is None:
+            return replace(verdict, path=(*verdict.path, "no review queue: nobody can approve"))
+        record = action_record(action)
+        if ticket:
+            self.reviews.use(ticket, record)
+            return replace(verdict, outcome="allow", path=(*verdict.path, f"approved by people: ticket {ticket}"))
+        asked = self.reviews.request(
+            record, reason="; ".join(r.text for r in verdict.reasons if r.status != "ok")[:500] or "escalated", severity="medium",
+            exposure=action.qty * (action.limit_price or Decimal(0)), agent=action.agent,
+        )  # fmt: skip
+        return replace(verdict, path=(*verdict.path, f"review {asked.id}: {asked.outcome(self.now())}"))
+
+    def _submit(self, body: dict[str, Any], action: Action, verdict: Verdict, fresh: State | None) -> Future[int] | None:
+        if self.ledger is None:
+            return None
+        if fresh is not None:
+            self.ledger.submit("state", {"digest": self._state_digest, "state": state_record(fresh)})
+        body["constitution"] = self.hash
+        return self.ledger.submit("decision", body, once=f"allowed:{action.id}" if verdict.outcome == "allow" else None)
+
+    def _broken(self, action: Action, error: Exception) -> tuple[Verdict, Future[int] | None]:
+        self._book = None  # its contents are in doubt
+        code = "not_approved" if isinstance(error, SolonError) else "evaluator_error"
+        verdict = denial(code, f"{type(error).__name__}: {error}", self.ladder.rung, self.hash)
+        if self.ledger is None:
+            return verdict, None
+        try:
+            body = {"action": action_record(action), "code": code, "verdict": _plain(verdict), "constitution": self.hash}
+            return verdict, self.ledger.submit("failure", body)
+        except SolonError:
+            return verdict, None
+
+    def _durable(self, action: Action, verdict: Verdict, future: Future[int] | None) -> Verdict:
+        """Wait for the disk. What could not be logged is denied; an id that was allowed before is denied."""
+        if future is None:
+            return verdict
+        try:
+            return replace(verdict, ledger_index=future.result())
+        except AlreadyUsed:
+            verdict = denial(
+                "duplicate_order", f"an action with the id {action.id!r} was allowed before", verdict.ladder, self.hash
+            )
+            with self._lock:
+                self._book = None  # it counts the duplicate; the next decision begins from the state
+            return self._durable(action, verdict, self._log_denial(action, verdict))
+        except SolonError as error:
+            return denial("ledger_unavailable", f"the decision could not be logged: {error}", verdict.ladder, self.hash)
+
+    def _log_denial(self, action: Action, verdict: Verdict) -> Future[int] | None:
+        if self.ledger is None:
+            return None
+        body = {"action": action_record(action), "code": verdict.reasons[0].code, "verdict": _plain(verdict)}
+        body["constitution"] = self.hash
+        return self.ledger.submit("failure", body)
+
+    def _log_refusal(self, error: Refused, action: Any) -> None:
+        """Log what was malformed, by its digest and reason; the text itself may be anything and is not kept."""
+        if self.ledger is not None:
+            text = action if isinstance(action, str) else repr(type(action).__name__)
+            self.ledger.append("refusal", {"code": error.code, "why": error.what[:500], "input": digest(text[:10_000])})
+
+    # --- watching ------------------------------------------------------------------------------------------------------
+
+    def observe(self, seen: Observation) -> tuple[Event, ...]:
+        """Move the ladder; what changed is logged. A confirmed kill stops the switch first and is logged second."""
+        with self._lock:
+            self.ladder, events = step(self.ladder, seen, self.judge.rules)
+            killed = any(event.kind == "rung" and event.after == Ladder.killed for event in events)
+            if killed and self.switch is not None and seen.command != "stop":
+                self.switch.trigger("ladder", {"events": [event.text for event in events]}, self.ledger)
+            if events and self.ledger is not None:
+                told = [{"kind": e.kind, "text": e.text, "before": e.before.name, "after": e.after.name} for e in events]
+                self.ledger.append("ladder", {"state": ladder_record(self.ladder), "events": told})
+            if any(event.kind == "rung" for event in events):
+                self._book = None  # a book keeps the highest rung it has seen
+            return events
+
+    def stop(self, envelope: Envelope) -> tuple[Event, ...]:
+        """Stop by one signature. Raises StopRefused."""
+        switch, registry = self._guarded()
+        switch.stop(envelope, registry, self.ledger)
+        return self.observe(Observation(self.now(), command="stop"))
+
+    def resume(self, envelope: Envelope, drawdown: tuple[int, int]) -> tuple[Event, ...]:
+        """Resume by k-of-n signatures; `drawdown` is (fall, high-water mark) as measured now.
+
+        Raises:
+            ResumeRefused: see its codes.
+        """
+        switch, registry = self._guarded()
+        if self.ledger is None:
+            raise ConstitutionError("resume: expected a ledger, got none", mend="open the governor with the ledger")
+        switch.resume(envelope, registry, self.ledger)
+        rebased = bool(envelope.record["rebase"])
+        return self.observe(Observation(self.now(), drawdown, command="resume", rebased=rebased))
+
+    def relax(self, envelope: Envelope, drawdown: tuple[int, int]) -> tuple[Event, ...]:
+        """Leave reduce or no-new by one signed risk manager, after the cool-down.
+
+        Raises:
+            IntegrityError: not signed by one who may, of another rung, or used before.
+        """
+        _, registry = self._guarded()
+        record = read(envelope.as_dict(), "relax").record
+        named = (registry.network, self.ladder.rung.name, self.ladder.since)
+        if not envelope.clean or not registry.holders("relax", envelope.signers):
+            raise IntegrityError("relax: expected a signature of a member who may relax", mend="let a risk manager sign")
+        if (record.get("network"), record.get("rung"), record.get("since")) != named:
+            raise IntegrityError("relax: it names another rung than the one that stands", mend="sign it for the present rung")
+        return self.observe(Observation(self.now(), drawdown, command="relax"))
+
+    def _guarded(self) -> tuple[Switch, Registry]:
+        if self.switch is None or self.registry is None:
+            raise ConstitutionError("expected a switch and a registry, got none", mend="solon keys register; give --registry")
+        return self.switch, self.registry
+
+
+CHANGE_FIELDS = {"network", "old", "new", "issued_at", "expires_at"}
+
+
+def sign_change(registry: Registry, old: str, new: str, keys: list[PrivateKey], now: int, lifetime: int = 10**9 * 86) -> Envelope:
+    """Signatures for replacing the constitution `old` (hash) by `new`."""
+    record = {"network": registry.network, "old": old, "new": new, "issued_at": now, "expires_at": now + lifetime}
+    return seal("constitution-change", record, keys)
+
+
+def check_change(registry: Registry, envelope: Envelope | None, old: str, new: str, at: int) -> dict[str, Any]:
+    """The envelope as a record, when enough members signed exactly this change.
+
+    Raises:
+        ConstitutionError: none, for other versions, expired, or too few signatures.
+    """
+    if envelope is None:
+        raise ConstitutionError(
+            "constitution: it differs from the ledger's, and the change is not signed", mend="let k-of-n sign the change"
+        )
+    record = read(envelope.as_dict(), "constitution-change").record
+    sound = isinstance(record, dict) and set(record) == CHANGE_FIELDS and envelope.clean
+    if (
+        not sound
+        or (record["network"], record["old"], record["new"]) != (registry.network, old, new)
+        or at >= record["expires_at"]
+    ):
+        raise ConstitutionError("constitution: the signed change is another one, or has expired", mend="sign this change")
+    signed = registry.holders("change", envelope.signers)
+    if len(signed) < registry.needed("change"):
+        raise ConstitutionError(
+            f"constitution: {len(signed)} of {registry.needed('change')} distinct keys have signed the change",
+            mend="let more sign",
+        )
+    return envelope.as_dict()
+
+
+# --- shared with the replay of a ledger, so that both do exactly the same ---------------------------------------------------
+
+
+def judged(judge: Judge, action: Action, book: Book, approved: bool) -> Verdict:
+    """The pure judgement."""
+    return judge.assess(action, book, approved=approved).verdict
+
+
+def add_pending(book: Book, order: Action) -> None:
+    """An order that was allowed, and that the state does not show yet, works."""
+    if order.kind in RESERVING:
+        book.work(order)
+    book.note(order)
+
+
+def note(book: Book, action: Action, verdict: Verdict) -> None:
+    """Count an action on the book: allowed orders work; denied ones were messages, and their id stays free."""
+    if verdict.outcome == "allow":
+        if action.kind == "cancel" and action.symbol in book.lines:
+            book.cancel(action.symbol, action.id)
+        else:
+            add_pending(book, action)
+    else:
+        book.note(replace(action, id=f"{action.id} (not allowed)"))
+
+
+def denial(code: str, text: str, ladder: Ladder, constitution: str) -> Verdict:
+    """A denial for a reason outside the limits."""
+    reason = Reason(code, code, None, "", "flag", "breach", text, Severity.high)
+    return Verdict("deny", (reason,), None, ladder, (f"{code}: deny",), constitution)
+
+
+def _plain(verdict: Verdict) -> dict[str, Any]:
+    """The verdict for the log: only reasons that are not ok, as the rest follows from the inputs."""
+    record = verdict.as_dict()
+    record["reasons"] = [reason for reason in record["reasons"] if reason["status"] != "ok"]
+    del record["ledger_index"], record["constitution_hash"]
+    return record
+
+
+def _action(value: Action | Given) -> Action:
+    if isinstance(value, Action):
+        return value
+    return load_action(value) if isinstance(value, str | bytes) else parse_action(value)
+
+
+def _state(value: State | Given) -> State:
+    if isinstance(value, State):
+        return value
+    return load_state(value) if isinstance(value, str | bytes) else parse_state(value)

@@ -1,0 +1,130 @@
+"""A ledger decided again: every decision reproduced from its logged inputs, or what another constitution would have said.
+
+report = rerun(ledger)                      # report.same == report.decisions, else something is wrong
+report = rerun(ledger, load("new.md"))      # report.changed lists every decision that would differ
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from solon.constitution import Constitution, parse_text
+from solon.errors import IntegrityError
+from solon.governance.governor import add_pending, judged, note
+from solon.ledger.canonical import digest
+from solon.ledger.storage import Ledger
+from solon.policy.assess import Judge
+from solon.policy.book import Book
+from solon.policy.parsing import parse_action, parse_state
+from solon.policy.types import Action, Ladder, State, Verdict
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A decision that comes out otherwise: ledger index, action id, outcome then and now, codes of the reasons then and now."""
+
+    index: int
+    action: str
+    then: str
+    now: str
+    reasons_then: tuple[str, ...]
+    reasons_now: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**vars(self), "reasons_then": list(self.reasons_then), "reasons_now": list(self.reasons_now)}
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """Decisions seen, how many came out the same, which did not. `constitution` is the one used now; empty: each entry's own."""
+
+    decisions: int
+    same: int
+    changed: tuple[Difference, ...]
+    constitution: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**vars(self), "changed": [item.as_dict() for item in self.changed]}
+
+
+class _Past:
+    """What the governor had in memory, rebuilt entry by entry."""
+
+    def __init__(self, other: Constitution | None) -> None:
+        self.other = Judge.of(other) if other is not None else None
+        self.judges: dict[str, Judge] = {}
+        self.states: dict[str, State] = {}
+        self.allowed: dict[str, Action] = {}
+        self.book: Book | None = None
+
+    def enact(self, body: dict[str, Any], index: int) -> None:
+        found = parse_text(body["text"], f"ledger entry {index}")
+        if found.hash != body["hash"]:
+            raise IntegrityError(f"entry {index}: the constitution's text does not give its hash", mend="restore the ledger")
+        self.judges[body["hash"]] = Judge.of(found)
+
+    def decide(self, body: dict[str, Any]) -> tuple[Action, Verdict]:
+        action = parse_action(body["action"])
+        if body["fresh"] or self.book is None:
+            self.book = Book(self.states[body["state"]])
+            for name in body["pending"]:
+                add_pending(self.book, self.allowed[name])
+        self.book.ladder = max(self.book.ladder, Ladder[body["ladder"]])
+        judge = self.other or self.judges[body["constitution"]]
+        verdict = judged(judge, action, self.book, body["approved"])
+        return action, verdict
+
+    def settle(self, action: Action, body: dict[str, Any], verdict: Verdict) -> None:
+        """Memory goes on as it did then, so that one difference is not counted again and again."""
+        assert self.book is not None
+        note(self.book, action, verdict)
+        if verdict.outcome == "allow":
+            self.allowed[action.id] = action
+
+
+def rerun(ledger: Ledger, constitution: Constitution | None = None) -> Rerun:
+    """Decide every logged decision again.
+
+    Raises:
+        IntegrityError: an entry cannot be read, or its inputs are missing.
+    """
+    past = _Past(constitution)
+    total = same = 0
+    changed: list[Difference] = []
+    for entry in ledger.of_kind("constitution", "state", "decision"):
+        record = entry.record
+        kind, body = record["kind"], record["body"]
+        if kind == "constitution":
+            past.enact(body, entry.index)
+        elif kind == "state":
+            if digest(body["state"]) != body["digest"]:
+                raise IntegrityError(f"entry {entry.index}: the state does not give its digest", mend="restore the ledger")
+            past.states[body["digest"]] = parse_state(body["state"])
+        else:
+            total += 1
+            difference = _again(past, body, entry.index, constitution is None)
+            same += difference is None
+            if difference is not None:
+                changed.append(difference)
+    return Rerun(total, same, tuple(changed), "" if constitution is None else constitution.hash)
+
+
+def _again(past: _Past, body: dict[str, Any], index: int, exact: bool) -> Difference | None:
+    try:
+        action, verdict = past.decide(body)
+    except KeyError as error:
+        raise IntegrityError(f"entry {index}: its input {error} is not in the ledger", mend="restore the ledger") from error
+    then = body["verdict"]
+    outcome = _with_people(verdict.outcome, body)
+    codes_then = tuple(reason["code"] for reason in then["reasons"])
+    codes_now = tuple(reason.code for reason in verdict.reasons if reason.status != "ok")
+    past.settle(action, body, Verdict(then["outcome"]))
+    if outcome == then["outcome"] and (not exact or codes_then == codes_now):
+        return None
+    return Difference(index, action.id, then["outcome"], outcome, codes_then, codes_now)
+
+
+def _with_people(outcome: str, body: dict[str, Any]) -> str:
+    """An escalation that people had approved counts as they decided."""
+    return "allow" if outcome == "escalate" and body.get("ticket") and body["verdict"]["outcome"] == "allow" else outcome

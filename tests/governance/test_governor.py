@@ -1,0 +1,228 @@
+"""The governor: decisions durable and reproducible, limits kept under races, memory over restarts, and closed when it fails."""
+
+from __future__ import annotations
+
+import threading
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from solon.constitution import load, parse_text, render
+from solon.errors import ConstitutionError, IntegrityError
+from solon.governance import governor as module
+from solon.governance.governor import Governor, sign_change
+from solon.governance.killswitch import Switch, sign_resume, sign_stop
+from solon.governance.rerun import rerun
+from solon.governance.review import ReviewQueue, sign_answer
+from solon.ledger.dsse import seal
+from solon.ledger.storage import Ledger
+from solon.policy.ladder import Observation
+from solon.policy.types import Ladder, Refused
+from tests.governance.people import Clock, key, ledger, registry
+from tests.policy.samples import order, position, state
+
+OPERATORS = [key("olga"), key("omar"), key("oren")]
+
+
+@pytest.fixture
+def book(tmp_path: Path):  # type: ignore[no-untyped-def]
+    made = ledger(tmp_path)
+    yield made
+    made.close()
+
+
+def test_allow_deny_and_what_the_log_holds(book: Ledger) -> None:
+    judge = Governor("trading", ledger=book)
+    now = state()
+    allowed = judge.decide(order("10", id="a"), now)
+    denied = judge.decide(order("900", id="b"), now)
+    assert (allowed.outcome, allowed.exit_code, denied.outcome, denied.exit_code) == ("allow", 0, "deny", 3)
+    assert denied.reasons[0].code == "max_position_size_pct" and denied.largest_allowed is not None
+    kinds = [entry.record["kind"] for entry in book.entries()]
+    assert kinds == ["constitution", "state", "decision", "decision"]
+    assert denied.ledger_index == 3 and book.entry(3).record["body"]["verdict"]["outcome"] == "deny"
+    assert rerun(book).same == 2
+
+
+def test_an_id_is_allowed_once_even_by_another_process(book: Ledger) -> None:
+    one, two = Governor("trading", ledger=book), Governor("trading", ledger=book)
+    now = state()
+    assert one.decide(order("10", id="a"), now).outcome == "allow"
+    again = two.decide(order("5", id="a"), state())
+    assert (again.outcome, again.reasons[0].code) == ("deny", "duplicate_order")
+    assert one.decide(order("900", id="b"), now).outcome == "deny"
+    assert one.decide(order("12", id="b"), now).outcome == "allow", "a denial does not use up the id"
+
+
+def test_allowed_orders_count_until_the_state_shows_them(book: Ledger) -> None:
+    now = state()
+    judge = Governor("trading", ledger=book)
+    assert judge.decide(order("150", id="a"), now).outcome == "allow"
+    assert judge.decide(order("60", id="b"), now).outcome == "deny", "150 + 60 would be 21 %"
+    later = Governor("trading", ledger=book)
+    assert later.decide(order("60", id="c"), state()).outcome == "deny", "remembered over a restart"
+    assert later.decide(order("50", id="d"), now).outcome == "allow"
+    assert rerun(book).same == 4
+
+
+def test_sixty_four_threads_never_pass_a_limit(book: Ledger) -> None:
+    judge, now = Governor("trading", ledger=book), state()
+    barrier, outcomes = threading.Barrier(64), []
+
+    def caller(number: int) -> None:
+        proposal = order("7", id=f"o{number}", stop="95")
+        barrier.wait()
+        outcomes.append((judge.decide(proposal, now).outcome, proposal.qty))
+
+    threads = [threading.Thread(target=caller, args=(n,)) for n in range(64)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    bought = sum(qty for outcome, qty in outcomes if outcome == "allow")
+    assert len(outcomes) == 64 and bought == Decimal(196), "20 % of 100,000 at 100 holds 28 orders of 7, not 29"
+    assert rerun(book).same == 64
+
+
+def test_malformed_input_is_refused_and_logged(book: Ledger) -> None:
+    judge = Governor("trading", ledger=book)
+    bad = {
+        "duplicate_key": '{"id": "a", "id": "b"}',
+        "float": '{"id": "a", "qty": 1.5}',
+        "unknown_field": '{"id":"a","agent":"x","symbol":"A","side":"buy","qty":"1","ts":"2026-11-20T15:30:00Z","more":"1"}',
+        "bad_json": "{",
+        "not_positive": '{"id":"a","agent":"x","symbol":"A","side":"buy","qty":"0","ts":"2026-11-20T15:30:00Z"}',
+    }
+    for code, text in bad.items():
+        with pytest.raises(Refused) as error:
+            judge.decide(text, state())
+        assert error.value.code == code
+    assert [entry.record["body"]["code"] for entry in book.of_kind("refusal")] == list(bad)
+
+
+def test_what_breaks_is_denied(book: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = Governor("trading", ledger=book)
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("boom")
+
+    monkeypatch.setattr(module, "judged", broken)
+    verdict = judge.decide(order(id="a"), state())
+    assert (verdict.outcome, verdict.reasons[0].code) == ("deny", "evaluator_error")
+    assert verdict.ledger_index is not None
+    monkeypatch.undo()
+    assert judge.decide(order("10", id="a"), state()).outcome == "allow"
+    book.close()
+    verdict = judge.decide(order("10", id="b"), state())
+    assert verdict.outcome == "deny" and verdict.ledger_index is None
+
+
+def test_the_ladder_latches_over_restarts(book: Ledger) -> None:
+    judge = Governor("trading", ledger=book)
+    judge.observe(Observation(1, drawdown=(1200, 10_000)))
+    assert judge.ladder.rung == Ladder.reduce
+    again = Governor("trading", ledger=book)
+    assert again.ladder == judge.ladder
+    again.observe(Observation(2, drawdown=(0, 10_000)))
+    assert again.decide(order("10", id="a"), state()).reasons[0].code == "ladder"
+    held = state(position(qty="100"))
+    assert again.decide(order("10", side="sell", id="b", stop=None), held).outcome == "allow", "exits stay possible"
+
+
+class Guarded:
+    def __init__(self, folder: Path, book: Ledger) -> None:
+        self.clock = Clock()
+        self.registry = registry("abcd", manager="a")
+        self.switch = Switch.create(folder / "switch.db", now=self.clock)
+        self.reviews = ReviewQueue(book, self.registry, now=self.clock)
+        self.governor = Governor(
+            "trading", ledger=book, switch=self.switch, registry=self.registry, reviews=self.reviews, now=self.clock
+        )
+
+
+def test_stop_resume_and_flatten_plan(tmp_path: Path, book: Ledger) -> None:
+    g = Guarded(tmp_path, book)
+    held = state(position(qty="100"))
+    g.governor.stop(sign_stop("test", "odd quotes", key("b"), g.clock()))
+    for proposal in (order("1", id="a"), order("10", side="sell", id="b", stop=None)):
+        assert g.governor.decide(proposal, held).outcome == "halt"
+    flat = order("100", side="sell", id="flat", stop=None, kind="flatten")
+    assert g.governor.decide(flat, held).outcome == "halt", "nobody approved it"
+    ticket = g.reviews.request(module.action_record(flat), reason="flatten", severity="critical")
+    g.reviews.answer(sign_answer("test", ticket, "approve", [OPERATORS[0]], g.clock()))
+    assert g.governor.decide(flat, held, ticket=ticket.id).outcome == "allow"
+    assert (
+        g.governor.decide(order("9", side="sell", id="f2", kind="flatten", stop=None), held, ticket=ticket.id).outcome == "deny"
+    )
+    stop = g.switch.state().stop
+    events = g.governor.resume(sign_resume("test", stop, OPERATORS[:2], g.clock()), (0, 10_000))
+    assert g.governor.ladder.rung == Ladder.normal and any(event.kind == "rung" for event in events)
+    assert g.governor.decide(order("10", symbol="ZED", id="z"), state(position(qty="100"), position("ZED"))).outcome == "allow"
+    assert rerun(book).same == rerun(book).decisions
+
+
+def test_a_confirmed_kill_stops_the_switch(tmp_path: Path, book: Ledger) -> None:
+    g = Guarded(tmp_path, book)
+    for mark in range(3):
+        g.governor.observe(Observation(mark * 1_000_000, drawdown=(1500, 10_000)))
+        assert g.switch.stopped == (mark == 2)
+
+
+def test_relax_needs_a_risk_manager_and_the_cool_down(tmp_path: Path, book: Ledger) -> None:
+    g = Guarded(tmp_path, book)
+    g.governor.observe(Observation(g.clock(), drawdown=(1200, 10_000)))
+
+    def relax(who: str) -> object:
+        record = {"network": "test", "rung": "reduce", "since": g.governor.ladder.since}
+        return g.governor.relax(seal("relax", record, [key(who)]), (0, 10_000))
+
+    with pytest.raises(IntegrityError):
+        relax("b")
+    relax("a")
+    assert g.governor.ladder.rung == Ladder.reduce, "the cool-down"
+    g.clock.turn(1801)
+    relax("a")
+    assert g.governor.ladder.rung == Ladder.normal
+    with pytest.raises(IntegrityError):
+        relax("a")
+
+
+def newer(version: int, leverage: str) -> object:
+    text = render(load("trading")).replace("version: 1\n", f"version: {version}\n")
+    assert "max_leverage: 2" in text
+    return parse_text(text.replace("max_leverage: 2", f"max_leverage: {leverage}"), "new.md")
+
+
+def test_constitutions_roll_forward_only_and_by_signature(tmp_path: Path, book: Ledger) -> None:
+    first = Governor("trading", ledger=book, registry=registry())
+    loose = newer(2, "3")
+    clock = Clock()
+    with pytest.raises(ConstitutionError, match="not signed"):
+        Governor(loose, ledger=book, registry=registry())  # type: ignore[arg-type]
+    for keys, new in ((OPERATORS[:1], loose.hash), (OPERATORS, "0" * 64)):  # type: ignore[attr-defined]
+        with pytest.raises(ConstitutionError):
+            Governor(
+                loose, ledger=book, registry=registry(), change=sign_change(registry(), first.hash, new, keys, clock()), now=clock
+            )  # type: ignore[arg-type]
+    signed = sign_change(registry(), first.hash, loose.hash, OPERATORS[:2], clock())  # type: ignore[attr-defined]
+    Governor(loose, ledger=book, registry=registry(), change=signed, now=clock)  # type: ignore[arg-type]
+    with pytest.raises(ConstitutionError, match="above 2"):
+        Governor("trading", ledger=book)
+    with pytest.raises(IntegrityError, match="pinned"):
+        Governor("trading", pinned="0" * 64)
+
+
+def test_what_another_constitution_would_have_said(book: Ledger) -> None:
+    judge, now = Governor("trading", ledger=book), state()
+    judge.decide(order("10", id="a"), now)
+    judge.decide(order("150", symbol="ACME", id="b"), now)
+    tight = parse_text(
+        render(load("trading"))
+        .replace("max_position_size_pct: 20", "max_position_size_pct: 5")
+        .replace("version: 1\n", "version: 2\n"),
+        "t.md",
+    )
+    report = rerun(book, tight)
+    assert [(d.action, d.then, d.now) for d in report.changed] == [("b", "allow", "deny")]
+    assert report.changed[0].reasons_now[0] == "max_position_size_pct"
