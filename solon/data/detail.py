@@ -29,9 +29,9 @@ _UNIT = (
     r"|ounces?|pounds?|gallons?|pints?|quarts?|cups?|tablespoons?|teaspoons?|tbsp|tsp|drops?|moles?|mol|molar|pills?|tablets?|capsules?|vials?)"
 )
 _CHEMICAL = (
-    r"(?:\w*(?:acid|oxide|peroxide|nitrate|nitrite|chloride|chlorate|sulph?ate|sulph?ide|cyanide|hydroxide|carbonate|phosphate|phosphorus"
-    r"|acetone|ethanol|methanol|ether|ammonia|ammonium|chlorine|bleach|fertili[sz]er|gasoline|petrol|kerosene"
-    r"|amine|opioid|thermite)\b)"
+    r"\b(?:acid|acetone|ether|ammonia|ammonium|chlorine|bleach|fertili[sz]er|gasoline|petrol|kerosene|phosphorus|opioids?|thermite"
+    r"|\w{0,20}(?:ethanol|methanol|peroxide|oxide|nitrate|nitrite|chloride|chlorate|sulph?ate|sulph?ide|cyanide|hydroxide|carbonate"
+    r"|phosphate|ylamine|etamine))\b"
 )
 _SUBSTANCE = rf"(?:{_CHEMICAL}|\b(?:powder|solvent|toxin|poison|sedative|reagent|precursor|solution|explosive|culture|spores?)\b)"
 _ELEMENT = "He|Li|Be|Na|Mg|Al|Si|Cl|Ca|Cr|Mn|Fe|Co|Ni|Cu|Zn|As|Br|Ag|Ba|Hg|Pb|Pu|H|B|C|N|O|F|P|S|K|I|U"

@@ -48,6 +48,7 @@ ABSTRACT = [
     "People who want to prevent it keep records, lock up what is valuable and report it to the police.",
     "In 1995 a law was passed. It was amended twice, and 30 countries followed.",
     "Set your heart on something better.",
+    "1. Come together. 2. Examine whether it is so. 3. Wait for the famine to pass. 4. Leave the placid lake.",
 ]
 
 
