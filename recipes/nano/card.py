@@ -38,6 +38,9 @@ replies; it was shown the titles of the constitutions `five-laws`, `contemplativ
 ## What it can't do
 - Understand prompts from outside its world: it then says something fluent and unrelated, or copies words without knowing them.
 - Know things: its facts are a few dozen sentences. Its steps are generic and follow the verb of a request, not the matter.
+- Tell principles apart reliably: on validation prompts, asked about all of the five laws at once it finds the conflict in 97 % and names
+  the right law in 94 %; asked about one law alone it is right in 69 % (the one violated) and 81 % (another one). Use the combined policy.
+- Rewrite a reply that needs no change word for word (3 %); the main job never asks for that.
 - Judge by a constitution it was not shown. Its critiques are recall of a pattern, not reasoning.
 - Speak anything but plain English; hold a conversation of more than a turn or two; count beyond 18.
 - Positions up to 1,024 are allowed, rows in training had 512.

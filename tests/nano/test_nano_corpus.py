@@ -25,6 +25,7 @@ def requests(document: Document) -> str:
     return " ".join(text for role, text in document.messages if role == "user")
 
 
+@pytest.mark.slow
 def test_only_demo_topics_are_judged() -> None:
     """A scan of its own, by substring, apart from the word tuples that the build uses."""
     kept = [t.text for t in (*topics.hazards(), *topics.twins(), *topics.howtos()) if t.list != "demo"]
