@@ -85,15 +85,21 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     whole.save_pretrained(str(folder))
 
 
+def _token(tokenizer: Tokenizer, name: str) -> int:
+    found = tokenizer.token_to_id(name)
+    assert found is not None, f"the tokenizer has no {name}"
+    return found
+
+
 def encode(document: Document, tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     """Token ids and loss weights in quarters. The text after a role token starts a new word, as the chat template renders it."""
-    ids = [tokenizer.token_to_id(BOS)]
+    ids = [_token(tokenizer, BOS)]
     weights = [1]
-    end = tokenizer.token_to_id(END)
+    end = _token(tokenizer, END)
     for role, text in document.messages:
         part = tokenizer.encode(text, add_special_tokens=False).ids
         if role in ROLES:
-            ids.append(tokenizer.token_to_id(ROLES[role]))
+            ids.append(_token(tokenizer, ROLES[role]))
             weights.append(1)
         weight = 1 if role in ("user", "system") else 4
         ids += [*part, end]
@@ -120,7 +126,7 @@ def build(tokenizer: Tokenizer, tokens: int, seed: int) -> Corpus:
     shares = {kind: share / means[kind] for kind, (share, _) in MIX.items()}
     per_document = sum(share for share, _ in MIX.values()) / sum(shares.values())
     drawn = kinds(shares, int(tokens / per_document), seed)
-    digest, packer, by_kind = hashlib.sha256(), _Packer(tokenizer.token_to_id(PAD)), Counter[str]()
+    digest, packer, by_kind = hashlib.sha256(), _Packer(_token(tokenizer, PAD)), Counter[str]()
     for index, kind in enumerate(drawn):
         document = make_document(kind, index, seed)
         assert judges_only_demo(document), f"judges a topic outside the demo list: {document}"

@@ -9,7 +9,7 @@ import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -178,7 +178,8 @@ def save_model(model: LlamaForCausalLM, folder: Path) -> str:
 
     import torch
 
-    small = copy.deepcopy(model).to(torch.bfloat16)
+    small: Any = copy.deepcopy(model)
+    small.to(torch.bfloat16)
     small.generation_config.update(do_sample=False, max_new_tokens=96, pad_token_id=0, bos_token_id=1, eos_token_id=2)
     small.save_pretrained(str(folder))
     return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
