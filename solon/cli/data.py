@@ -12,6 +12,8 @@ import typer
 from solon.cli.output import JsonFlag, console, emit
 from solon.errors import DataError
 
+PRINTED = 5  # problems and warnings of a kind that are printed
+
 app = typer.Typer(help="Make, import, mix, split, check and export data.", no_args_is_help=True)
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="JSONL of any row shape, or CSV, TSV, Parquet; .gz is fine.")]
@@ -288,11 +290,17 @@ def check(
 
 
 def _print_check(report: dict[str, Any]) -> None:
+    """The first few of each kind; `--json` lists more, and the counts are complete."""
+    from collections import Counter
+
     out = console()
+    seen: Counter[str] = Counter()
     for level, style in (("problems", "red"), ("warnings", "yellow")):
         for found in report[level]:
-            line = f"{level[:-1]}: row {found['row']} {found['id']}: {found['check']}: {found['detail']}"
-            out.print(line.replace("\n", " "), style=style, markup=False)
+            seen[found["check"]] += 1
+            if seen[found["check"]] <= PRINTED:
+                line = " ".join(f"{level[:-1]}: row {found['row']} {found['id']}: {found['check']}: {found['detail']}".split())
+                out.print(line[:200], style=style, markup=False, soft_wrap=True)
     for level in ("problems", "warnings"):
         tally = report["counts"][level]
         print(f"{sum(tally.values())} {level}" + "".join(f", {count} {name}" for name, count in tally.items()))

@@ -11,6 +11,7 @@ parquet         the record's columns with messages and response; `fields` as JSO
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -105,6 +106,10 @@ FORMATS: dict[str, Callable[[Example], Row]] = {
 }
 
 
+# Generated rows note a harmful reply in brackets instead of writing one; nobody should learn to avoid brackets.
+_NOT_WRITTEN_OUT = re.compile(r"\[[^\[\]]*\]")
+
+
 def _lacks(example: Example, form: str) -> str:
     """What a row needs for a format and does not have; empty when it has all."""
     if not example.response:
@@ -113,6 +118,8 @@ def _lacks(example: Example, form: str) -> str:
         return "no user turn before the reply"
     if form == "trl-preference" and not example.rejected:
         return "no rejected reply"
+    if form == "trl-preference" and _NOT_WRITTEN_OUT.fullmatch((example.rejected or "").strip()):
+        return "a rejected reply that is only a note in brackets"
     if form == "trl-preference" and example.hazard.lower() in REFUSAL_ONLY_HAZARDS:
         return "a hazard that serves to measure refusal only"
     return ""

@@ -11,7 +11,10 @@ from solon.errors import InputError, nearest
 
 def _known() -> dict[str, Any]:
     from solon.constitution import Constitution
+    from solon.data.example import Example
+    from solon.data.mixing import Mix
     from solon.data.records import Dropped, EvaluationRow, Pair, Prompt
+    from solon.data.rows import GovernedRow, HumanPreferenceRow, LawsRow, PreferencePair, TradingRow
     from solon.models.base import Completion, Message, Request
     from solon.run.config import RunConfig
 
@@ -22,6 +25,13 @@ def _known() -> dict[str, Any]:
         "pair": Pair,
         "dropped": Dropped,
         "evaluation": EvaluationRow,
+        "laws": LawsRow,
+        "trading": TradingRow,
+        "governed": GovernedRow,
+        "preference": PreferencePair,
+        "human_preference": HumanPreferenceRow,
+        "example": Example,
+        "mix": Mix,
         "message": Message,
         "request": Request,
         "completion": Completion,

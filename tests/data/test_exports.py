@@ -105,6 +105,9 @@ def test_what_a_format_lacks_is_refused_or_left_out_and_counted(tmp_path: Path) 
     assert manifest_of(tmp_path / "o.jsonl")["rows"] == 1
     with pytest.raises(DataError, match="expected rows to export"):
         export_file(write(tmp_path / "p.jsonl", {"prompt": "x"}), "chat", tmp_path / "o2.jsonl", only_complete=True)
+    noted = write(tmp_path / "n.jsonl", laws(1, response_harmful="[A reply that goes along with it; not written out.]"))
+    with pytest.raises(DataError, match="only a note in brackets"):
+        export_file(noted, "trl-preference", tmp_path / "o2.jsonl")
     refusal_only = {"prompt": "x", "response": "no", "rejected": "y", "hazard": "cse"}
     with pytest.raises(DataError, match="measure refusal only"):
         export_file(write(tmp_path / "q.jsonl", refusal_only), "trl-preference", tmp_path / "o2.jsonl")
