@@ -1,0 +1,60 @@
+"""What `generate` writes: quotas counted on the real output, no actionable detail, refusals of what can't be."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from solon.cli.data import judges
+from solon.data.checking import check_file
+from solon.data.files import manifest_of
+from solon.data.generate import KINDS, generate_file, generator, require_quotas
+from solon.data.quotas import counts
+from solon.data.rows import LawsRow
+from solon.errors import CheckFailed, DataError
+
+
+def present(kind: str) -> bool:
+    try:
+        generator(kind)
+    except DataError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [k for k in KINDS if k != "probes" and present(k)])
+def test_generated_files_meet_their_quotas_and_hold_no_actionable_detail(tmp_path: Path, kind: str) -> None:
+    out = tmp_path / f"{kind}.jsonl"
+    manifest = generate_file(kind, out, n=2000, seed=3)
+    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == 2000 == manifest["rows"]
+    assert manifest_of(out)["sha256"] == manifest["sha256"]
+    for both in manifest["quotas"].values():
+        assert both["asked"] == both["met"] and sum(both["met"].values()) == 2000
+    report = check_file(out, judges(), hazard_detail=True)
+    assert report["problems"] == []
+    if kind == "governed":
+        shares = {"high": 30, "medium": 40, "low_hitl": 20, "uncertain_hitl": 10}
+        assert manifest["quotas"]["category"]["met"] == counts(shares, 2000)
+
+
+def test_unknown_kinds_and_options_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected one of laws, trading"):
+        generate_file("law", tmp_path / "o")
+    with pytest.raises(DataError, match=r"expected an option among .*, got 'lawz'") as caught:
+        generate_file("laws", tmp_path / "o", n=10, options={"lawz": {"law-0": 10}})
+    assert "laws" in caught.value.mend
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_generator_that_falls_short_is_found() -> None:
+    row = LawsRow(
+        example_id="eth_000001", example_type="safe_request", law_category=0, prompt="p", response_ethical="r", critique="",
+        principle="", difficulty="easy", tags=[],
+    )  # fmt: skip
+    assert require_quotas("laws", 1, [row], {"law": {"law-0": 1}})["law"] == {"law-0": 1}
+    with pytest.raises(CheckFailed, match="expected 2 rows, got 1"):
+        require_quotas("laws", 2, [row], {})
+    with pytest.raises(CheckFailed, match="law-1: 1 asked, 0 made"):
+        require_quotas("laws", 1, [row], {"law": {"law-1": 1}})
