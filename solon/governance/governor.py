@@ -114,8 +114,8 @@ class Governor:
 
     def decide(
         self,
-        action: Action | Mapping[str, Any] | str | bytes,
-        state: State | Mapping[str, Any] | str | bytes,
+        action: Action | Given,
+        state: State | Given,
         *,
         ticket: str = "",
     ) -> Verdict:

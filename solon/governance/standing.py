@@ -1,0 +1,92 @@
+"""How an account stands against its limits when nobody proposes anything: which are breached, which cannot be told.
+
+The same numbers and boundaries as for an action (`solon.policy.limits`), read from the book's aggregates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from solon.policy.book import Book
+from solon.policy.rules import BASIS, Rules
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One finding: the limit's key, breach or unknown, and measured basis points (None where it cannot be told)."""
+
+    code: str
+    status: Literal["breach", "unknown"]
+    measured_bp: int | None
+
+
+def standing(book: Book, rules: Rules) -> tuple[Standing, ...]:
+    """Every hard limit that the account breaks, or that cannot be told, as it is."""
+    return tuple(_findings(book, rules))
+
+
+def _findings(book: Book, rules: Rules) -> Iterator[Standing]:
+    equity = book.equity
+    if equity is not None:
+        equity -= book.slip
+    shares = (
+        ("max_leverage", book.gross),
+        ("max_position_size_pct", max(book.issuers.values(), default=0)),
+        ("max_position_size_leveraged_pct", max(book.issuers_leveraged.values(), default=0)),
+        ("max_sector_concentration_pct", max(book.sectors.values(), default=0)),
+    )
+    for key, amount in shares:
+        bound = rules.bounds.get(key)
+        if bound is not None and (equity is None or equity <= 0 or amount * BASIS > bound * equity):
+            yield _finding(key, None if equity is None else amount, equity)
+    bound = rules.bounds.get("margin_buffer")
+    if bound is not None and equity is not None and book.maintenance_margin is not None:
+        free = equity - book.maintenance_margin
+        if equity <= 0 or free * BASIS < bound * equity:
+            yield _finding("margin_buffer", free, equity)
+    yield from _losses(book, rules)
+    measured = book.measures.get("max_pair_correlation")
+    bound = rules.bounds.get("max_correlation_critical")
+    if bound is not None and measured is not None and measured * BASIS > bound:
+        yield Standing("max_correlation_critical", "breach", int(measured * BASIS))
+
+
+def _losses(book: Book, rules: Rules) -> Iterator[Standing]:
+    parts, bound = book.drawdown_parts(), rules.bounds.get("max_portfolio_drawdown_pct")
+    if bound is not None and parts is not None and parts[0] * BASIS > bound * parts[1]:
+        yield _finding("max_portfolio_drawdown_pct", parts[0], parts[1])
+    if bound is not None and parts is None:
+        yield Standing("max_portfolio_drawdown_pct", "unknown", None)
+    bound = rules.bounds.get("max_daily_loss_pct")
+    equity = book.equity
+    for start in (book.day_open, book.day_ago):
+        if bound is None or start is None:
+            continue
+        if equity is None or start <= 0:
+            yield Standing("max_daily_loss_pct", "unknown", None)
+        elif (start - equity) * BASIS > bound * start:
+            yield _finding("max_daily_loss_pct", start - equity, start)
+
+
+def _finding(key: str, amount: int | None, whole: int | None) -> Standing:
+    if amount is None or whole is None:
+        return Standing(key, "unknown", None)
+    return Standing(key, "breach", -(-amount * BASIS // whole) if whole > 0 else None)
+
+
+def leverage_bp(book: Book) -> int | None:
+    """Gross exposure over equity in basis points, rounded up; None where undefined."""
+    equity = book.equity
+    return None if equity is None or equity <= 0 else -(-book.gross * BASIS // equity)
+
+
+def equity_gone(book: Book) -> bool:
+    """Whether no equity is left (an account that cannot be priced is not known to be gone)."""
+    return book.equity is not None and book.equity - book.slip <= 0 and (book.gross > 0 or book.equity < 0)
+
+
+def unit_of(book: Book) -> int | None:
+    """The unit value to watch: as reported, else the account's equity (right while nothing is paid in or out)."""
+    return book.nav if book.nav is not None else book.equity

@@ -1,0 +1,232 @@
+"""The CSV files of a replay, read strictly: states (one row for a time and a symbol) and votes.
+
+Columns have the names of the STATE record: `ts`, account columns (the same in every row of one time), and position columns. Times
+carry their offset, one offset in the file, and never go back. An empty cell is a missing value, which is UNKNOWN and never 0.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from solon.errors import nearest
+from solon.policy.council import DECISIONS, Vote
+from solon.policy.parsing import MEASURES, decimal, parse_state, timestamp
+from solon.policy.types import Position, Refused, State, field_names
+
+ACCOUNT = (
+    "currency", "cash", "maintenance_margin", "nav_unit", "high_water_mark", "day_open_equity", "equity_24h_ago", "accrued",
+    "fees",
+)  # fmt: skip
+POSITION = tuple(name for name in field_names(Position) if name != "symbol")
+VOTES = ("ts", "proposal_id", "voter", "role", "decision", "proposed_action", "confidence_pct")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The account at one time. `state` is None for portfolio-level rows, which carry unit value and measures only."""
+
+    ts: int
+    text: str
+    line: int
+    nav: Decimal | None
+    high: Decimal | None
+    measures: dict[str, Decimal | None]
+    state: State | None
+
+
+@dataclass(frozen=True, slots=True)
+class VoteRow:
+    """One vote of the file."""
+
+    ts: int
+    proposal: str
+    role: str
+    vote: Vote
+
+
+def _open(path: Path, known: tuple[str, ...], required: tuple[str, ...]) -> tuple[Any, list[str], Any]:
+    if not path.is_file():
+        raise Refused("missing_file", f"{path}: expected a CSV file, got none", mend="name the file")
+    file = path.open(newline="", encoding="utf-8-sig")
+    reader = csv.reader(file, strict=True)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+    except (csv.Error, UnicodeDecodeError) as error:
+        file.close()
+        raise Refused("bad_csv", f"{path}:1: expected CSV in UTF-8, got {error}", mend="save it as CSV") from error
+    problem = next((name for name in header if name not in known), None)
+    missing = next((name for name in required if name not in header), None)
+    twice = next((name for name in header if header.count(name) > 1), None)
+    if problem is not None or missing is not None or twice is not None:
+        file.close()
+    if problem is not None:
+        raise Refused(
+            "unknown_field", f"{path}:1: expected columns of {', '.join(known)}; got {problem!r}", mend=nearest(problem, known)
+        )
+    if missing is not None:
+        raise Refused("missing_field", f"{path}:1: expected the column {missing!r}, got none", mend="add it")
+    if twice is not None:
+        raise Refused("duplicate_key", f"{path}:1: expected each column once, got {twice!r} twice", mend="remove one")
+    return file, header, reader
+
+
+def _rows(path: Path, file: Any, width: int, reader: Any) -> Iterator[tuple[int, list[str]]]:
+    with file:
+        try:
+            for row in reader:
+                if len(row) != width:
+                    if not row:
+                        continue
+                    raise Refused(
+                        "bad_csv", f"{path}:{reader.line_num}: expected {width} cells, got {len(row)}", mend="quote commas"
+                    )
+                yield reader.line_num, row
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise Refused("bad_csv", f"{path}:{reader.line_num}: {error}", mend="save it as CSV in UTF-8") from error
+
+
+class _Times:
+    """Times of one file: one offset, never going back."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.offset, self.last = path, "", -(2**62)
+        self._text, self._micros = "", 0
+
+    def read(self, text: str, line: int) -> int:
+        if text == self._text:
+            return self._micros
+        micros, offset = timestamp(text, f"{self.path}:{line}: ts")
+        if self.offset and offset != self.offset:
+            raise Refused(
+                "mixed_time_zones", f"{self.path}:{line}: expected the offset {self.offset}, got {offset}", mend="use one"
+            )
+        if micros < self.last:
+            raise Refused(
+                "unordered_timestamps", f"{self.path}:{line}: expected times in order, got {text}", mend="sort the rows"
+            )
+        self.offset, self.last, self._text, self._micros = offset, micros, text, micros
+        return micros
+
+
+def read_states(path: Path | str) -> Iterator[Snapshot]:
+    """Snapshots in order.
+
+    Raises:
+        Refused: with its code and the line.
+    """
+    path = Path(path)
+    file, header, reader = _open(path, ("ts", "symbol", *ACCOUNT, *MEASURES, *POSITION), ("ts",))
+    places = {name: place for place, name in enumerate(header)}
+    rows, times = _rows(path, file, len(header), reader), _Times(path)
+    if "symbol" in places or "cash" in places:
+        yield from _full(path, places, rows, times)
+    else:
+        yield from _levels(path, places, rows, times)
+
+
+def _levels(path: Path, places: dict[str, int], rows: Iterator[tuple[int, list[str]]], times: _Times) -> Iterator[Snapshot]:
+    """Portfolio-level rows: one a time."""
+    if "nav_unit" not in places:
+        raise Refused("missing_field", f"{path}:1: expected the column 'nav_unit', or 'cash' and positions", mend="add it")
+    ts, nav, high = places["ts"], places["nav_unit"], places.get("high_water_mark")
+    measured = [(name, places[name]) for name in MEASURES if name in places]
+    last = None
+    for line, row in rows:
+        at = times.read(row[ts], line)
+        if at == last:
+            raise Refused("duplicate_id", f"{path}:{line}: expected each time once, got {row[ts]} twice", mend="remove one")
+        last = at
+        measures = {name: decimal(row[place], f"{path}:{line}: {name}") if row[place] else None for name, place in measured}
+        value = decimal(row[nav], f"{path}:{line}: nav_unit") if row[nav] else None
+        mark = decimal(row[high], f"{path}:{line}: high_water_mark") if high is not None and row[high] else None
+        yield Snapshot(at, row[ts], line, value, mark, measures, None)
+
+
+def _full(path: Path, places: dict[str, int], rows: Iterator[tuple[int, list[str]]], times: _Times) -> Iterator[Snapshot]:
+    """Rows with positions, gathered by time."""
+    group: list[dict[str, str]] = []
+    start, at = 0, None
+    for line, row in rows:
+        cells = {name: row[place] for name, place in places.items() if row[place] != ""}
+        now = times.read(row[places["ts"]], line)
+        if at is not None and now != at:
+            yield _snapshot(path, group, at, start)
+            group = []
+        if not group:
+            start = line
+        at = now
+        group.append(cells)
+    if group and at is not None:
+        yield _snapshot(path, group, at, start)
+
+
+def _snapshot(path: Path, group: list[dict[str, str]], at: int, line: int) -> Snapshot:
+    first, where = group[0], f"{path}:{line}"
+    account = {name: first[name] for name in (*ACCOUNT, *MEASURES) if name in first}
+    for offset, cells in enumerate(group):
+        differing = [name for name in (*ACCOUNT, *MEASURES) if cells.get(name) != first.get(name)]
+        if differing:
+            raise Refused(
+                "bad_choice",
+                f"{path}:{line + offset}: {differing[0]}: expected one value in all rows of a time",
+                mend="repeat it",
+            )
+    try:
+        measures = {name: account.pop(name, None) for name in MEASURES if name in account}
+        record = {"currency": "USD", **account, "as_of": first["ts"], "measures": measures}
+        positions = [_position(cells, first["ts"]) for cells in group if "symbol" in cells]
+        state = parse_state({**record, "positions": positions})
+    except Refused as error:
+        raise Refused(error.code, f"{where}: {error.what}", mend=error.mend) from error
+    except KeyError as error:
+        raise Refused("missing_field", f"{where}: expected {error.args[0]!r}, got none", mend="fill it in") from error
+    return Snapshot(at, first["ts"], line, state.nav_unit, state.high_water_mark, dict(state.measures), state)
+
+
+def _position(cells: dict[str, str], ts: str) -> dict[str, str]:
+    """A position's cells. A price without a time of its own was taken at the row's time."""
+    found = {name: cells[name] for name in ("symbol", *POSITION) if name in cells}
+    found.setdefault("priced_at", ts)
+    return found
+
+
+def with_defaults(snapshot: Snapshot, columns: set[str]) -> Snapshot:
+    """Multiplier, fx and leverage are 1 where the file has no such column at all (an empty cell stays unknown)."""
+    state = snapshot.state
+    if state is None:
+        return snapshot
+    absent = {name: Decimal(1) for name in ("multiplier", "fx", "product_leverage") if name not in columns}
+    positions = tuple(replace(position, **absent) for position in state.positions) if absent else state.positions  # type: ignore[arg-type]
+    return replace(snapshot, state=replace(state, positions=positions))
+
+
+def columns_of(path: Path | str) -> set[str]:
+    """The column names of a CSV file."""
+    with Path(path).open(newline="", encoding="utf-8-sig") as file:
+        return {name.strip() for name in next(csv.reader(file), [])}
+
+
+def read_votes(path: Path | str) -> list[VoteRow]:
+    """All votes, in order of time. Raises Refused: with its code and the line."""
+    path = Path(path)
+    file, header, reader = _open(path, VOTES, ("ts", "proposal_id", "voter", "decision"))
+    times, found = _Times(path), []
+    for line, row in _rows(path, file, len(header), reader):
+        cells = dict(zip(header, row, strict=True))
+        if cells["decision"] not in DECISIONS:
+            raise Refused(
+                "bad_choice",
+                f"{path}:{line}: decision: expected {', '.join(DECISIONS)}; got {cells['decision']!r}",
+                mend="correct it",
+            )
+        confidence = decimal(cells["confidence_pct"], f"{path}:{line}: confidence_pct") if cells.get("confidence_pct") else None
+        if confidence is not None and not 0 <= confidence <= 100:
+            raise Refused("bad_choice", f"{path}:{line}: confidence_pct: expected 0 to 100, got {confidence}", mend="correct it")
+        vote = Vote(cells["voter"], cells["decision"], cells.get("proposed_action", ""), confidence)  # type: ignore[arg-type]
+        found.append(VoteRow(times.read(cells["ts"], line), cells["proposal_id"], cells.get("role", ""), vote))
+    return found

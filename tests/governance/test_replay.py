@@ -1,0 +1,157 @@
+"""Replays: ladder states and times, votes and vetoes, the signed log, and files that are refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from solon.errors import InputError
+from solon.governance.replay import replay
+from solon.ledger.keys import read_public
+from solon.ledger.proofs import verify_file
+from solon.policy.types import Refused
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "decisions.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def minutes(values: list[str], column: str = "nav_unit") -> str:
+    lines = [f"2026-03-02T10:{m:02d}:00Z,{value}" for m, value in enumerate(values)]
+    return "\n".join([f"ts,{column}", *lines]) + "\n"
+
+
+def test_the_ladder_on_a_falling_unit_value(tmp_path: Path) -> None:
+    """100 -> 88 is 12 % (reduce), 86 is 14 % (no new), 85 is 15 % (kill, once three marks in a row confirm it)."""
+    states = write(tmp_path / "s.csv", minutes(["100", "88.01", "88", "86.01", "86", "85", "85", "85", "99", "100"]))
+    summary = replay(states, "trading", out=tmp_path / "out", plots=True)
+    found = rows(tmp_path / "out")
+    assert [row["ladder"] for row in found] == [
+        "normal", "normal", "reduce", "reduce", "no_new", "no_new", "no_new", "killed", "killed", "killed",
+    ]  # fmt: skip
+    assert [row["verdict"] for row in found] == ["allow"] * 2 + ["deny"] * 5 + ["halt"] * 3
+    assert [row["drawdown_pct"] for row in found][:6] == ["0.00", "11.99", "12.00", "13.99", "14.00", "15.00"]
+    assert summary.rungs["reduce"] == "2026-03-02T10:02:00Z" and summary.worst_drawdown_pct == "15.00"
+    assert summary.escalations == 8 and (tmp_path / "out" / "ladder.png").stat().st_size > 5000
+    report = verify_file(tmp_path / "out" / "ledger.db", read_public(tmp_path / "out" / "replay.pub"))
+    assert report.kinds["row"] == 10 and summary.ledger is not None and summary.ledger["root"] == report.root
+    kinds = [json.loads(line)["kind"] for line in (tmp_path / "out" / "events.jsonl").read_text().splitlines()]
+    assert kinds.count("rung") == 3 and kinds.count("unconfirmed_kill") == 2
+
+
+def test_one_bad_tick_reduces_but_does_not_kill(tmp_path: Path) -> None:
+    states = write(tmp_path / "s.csv", minutes(["100", "50", "100", "100"]))
+    summary = replay(states, "trading", out=tmp_path / "out", ledger=False, plots=False)
+    assert set(summary.rungs) == {"normal", "no_new"}
+    assert not (tmp_path / "out" / "ledger.db").exists()
+
+
+def test_two_sources_confirm_a_kill(tmp_path: Path) -> None:
+    """A reported unit value and the account's own equity both 16 % down."""
+    head = "ts,symbol,qty,mark,cash,nav_unit\n"
+    body = "2026-03-02T10:00:00Z,A,100,100,90000,1\n2026-03-02T10:01:00Z,A,100,100,{cash},0.84\n"
+    both = write(tmp_path / "a.csv", head + body.format(cash=74000))
+    one = write(tmp_path / "b.csv", head + body.format(cash=90000))
+    assert "killed" in replay(both, "trading", out=tmp_path / "a", ledger=False, plots=False).rungs
+    assert "killed" not in replay(one, "trading", out=tmp_path / "b", ledger=False, plots=False).rungs
+    assert "killed" in replay(one, "trading", out=tmp_path / "c", ledger=False, plots=False, confirmations=1).rungs
+
+
+def test_the_documented_votes(tmp_path: Path) -> None:
+    """Scenarios A7 and A8: no consensus without a risk manager; with one, its reduction stands."""
+    states = write(tmp_path / "s.csv", minutes(["100", "100", "100"]))
+    votes = write(
+        tmp_path / "v.csv",
+        "ts,proposal_id,voter,role,decision,proposed_action,confidence_pct\n"
+        "2026-03-02T10:01:00Z,p1,buffett,,yes,strong_buy,82\n"
+        "2026-03-02T10:01:00Z,p1,lynch,,yes,hold,65\n"
+        "2026-03-02T10:01:00Z,p1,soros,,yes,sell,78\n"
+        "2026-03-02T10:02:00Z,p2,simons,,yes,buy,88\n"
+        "2026-03-02T10:02:00Z,p2,dalio,,yes,neutral,55\n"
+        "2026-03-02T10:02:00Z,p2,risk,risk_manager,veto,reduce_exposure,91\n",
+    )
+    summary = replay(states, "trading", out=tmp_path / "out", votes=votes, ledger=False, plots=False)
+    _, one, two = rows(tmp_path / "out")
+    assert (one["vote_outcome"], one["vote_action"], one["escalate"], one["decision"]) == ("escalate", "sell", "yes", "escalate")
+    assert (two["vote_outcome"], two["vote_action"], two["vetoed_by"]) == ("modify", "reduce_exposure", "risk")
+    assert summary.proposals == 2 and summary.vetoes == 1
+    assert summary.outvoted == {"buffett": 1, "lynch": 1, "simons": 1, "dalio": 1}
+    told = [json.loads(line)["text"] for line in (tmp_path / "out" / "votes.jsonl").read_text().splitlines()]
+    assert "no Byzantine tolerance" in told[0] and "1/3" not in told[0].split("\n")[0]
+
+
+def test_votes_for_risk_give_way_to_the_ladder(tmp_path: Path) -> None:
+    states = write(tmp_path / "s.csv", minutes(["100", "87", "87"]))
+    lines = ["ts,proposal_id,voter,decision,proposed_action"]
+    lines += [f"2026-03-02T10:01:00Z,up,{v},yes,buy" for v in "abcd"] + [
+        f"2026-03-02T10:02:00Z,down,{v},yes,sell" for v in "abcd"
+    ]
+    votes = write(tmp_path / "v.csv", "\n".join(lines) + "\n")
+    replay(states, "trading", out=tmp_path / "out", votes=votes, ledger=False, plots=False)
+    found = {row["proposal_id"]: (row["vote_outcome"], row["decision"]) for row in rows(tmp_path / "out")}
+    assert found == {"": ("", ""), "up": ("allow", "deny"), "down": ("allow", "allow")}
+
+
+def test_limits_of_the_account_itself(tmp_path: Path) -> None:
+    head = "ts,symbol,sector,qty,mark,cash,maintenance_margin,day_open_equity,weighted_correlation\n"
+    lines = [
+        "2026-03-02T10:00:00Z,A,s,100,100,40000,0,50000,0.5",  # 20 % in A: allowed
+        "2026-03-02T10:01:00Z,A,s,101,100,40000,0,50000,0.5",  # beyond 20 %
+        "2026-03-02T10:02:00Z,A,s,100,,40000,0,50000,0.5",  # no price
+        "2026-03-02T10:03:00Z,A,s,100,100,40000,0,52700,0.95",  # lost more than 5 %
+        "2026-03-02T10:04:00Z,A,s,100,100,40000,0,50000,0.95",  # the second reading of a breakdown
+        "2026-03-02T10:05:00Z,,,,,-1,0,50000,0.5",  # nothing left
+    ]
+    states = write(tmp_path / "s.csv", head + "\n".join(lines) + "\n")
+    replay(states, "trading", out=tmp_path / "out", ledger=False, plots=False)
+    found = rows(tmp_path / "out")
+    assert found[0]["verdict"] == "allow" and found[1]["reasons"] == "max_position_size_pct"
+    assert "max_leverage?" in found[2]["reasons"] and "drawdown?" in found[2]["reasons"] and found[2]["verdict"] == "deny"
+    assert "max_daily_loss_pct" in found[3]["reasons"] and found[3]["ladder"] == "normal"
+    assert found[4]["ladder"] == "reduce" and "trigger:correlation_breakdown" in found[4]["reasons"]
+    assert "equity_gone" in found[5]["reasons"] and found[5]["verdict"] in ("deny", "halt")
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("unknown_field", "ts,nav\n"),
+        ("missing_field", "nav_unit\n1\n"),
+        ("missing_field", "ts,symbol\n2026-03-02T10:00:00Z,A\n"),
+        ("duplicate_key", "ts,nav_unit,nav_unit\n"),
+        ("bad_csv", "ts,nav_unit\n2026-03-02T10:00:00Z\n"),
+        ("not_finite", "ts,nav_unit\n2026-03-02T10:00:00Z,NaN\n"),
+        ("not_decimal", "ts,nav_unit\n2026-03-02T10:00:00Z,1e3\n"),
+        ("bad_timestamp", "ts,nav_unit\n2026-03-02,1\n"),
+        ("unordered_timestamps", "ts,nav_unit\n2026-03-02T10:01:00Z,1\n2026-03-02T10:00:00Z,1\n"),
+        ("mixed_time_zones", "ts,nav_unit\n2026-03-02T10:01:00Z,1\n2026-03-02T12:02:00+01:00,1\n"),
+        ("duplicate_id", "ts,nav_unit\n2026-03-02T10:01:00Z,1\n2026-03-02T10:01:00Z,1\n"),
+        ("duplicate_symbol", "ts,symbol,qty,mark,cash\n2026-03-02T10:00:00Z,A,1,1,1\n2026-03-02T10:00:00Z,A,1,1,1\n"),
+        ("bad_choice", "ts,symbol,qty,mark,cash\n2026-03-02T10:00:00Z,A,1,1,1\n2026-03-02T10:00:00Z,B,1,1,2\n"),
+    ],
+)
+def test_files_that_are_refused(tmp_path: Path, code: str, text: str) -> None:
+    with pytest.raises(Refused) as error:
+        replay(write(tmp_path / "s.csv", text), "trading", out=tmp_path / "out", ledger=False, plots=False)
+    assert error.value.code == code and "s.csv" in str(error.value)
+
+
+def test_other_refusals(tmp_path: Path) -> None:
+    states = write(tmp_path / "s.csv", minutes(["1"]))
+    for line in ("2026-03-02T10:00:00Z,p,a,maybe,buy,1", "2026-03-02T10:00:00Z,p,a,yes,buy,101"):
+        votes = write(tmp_path / "v.csv", f"ts,proposal_id,voter,decision,proposed_action,confidence_pct\n{line}\n")
+        with pytest.raises(Refused):
+            replay(states, "trading", out=tmp_path / "o", votes=votes)
+    with pytest.raises(Refused, match="got none"):
+        replay(tmp_path / "none.csv", "trading", out=tmp_path / "o2")
+    with pytest.raises(InputError, match="empty folder"):
+        replay(states, "trading", out=tmp_path)
