@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from solon.data.example import Example
-from solon.data.files import facets_of, publish, read_examples, refuse_scripted, writing
+from solon.data.files import Output, publish, read_examples, refuse_scripted, writing
 from solon.data.prompts import REFUSAL_ONLY_HAZARDS
 from solon.data.rows import Turn
 from solon.errors import DataError, nearest
@@ -179,13 +178,12 @@ def export_file(path: str | Path, form: str, out: str | Path, *, only_complete: 
     return publish(output, made_by=f"export --format {form}", inputs=[path], notes=notes, more={"left_out": len(dropped or [])})
 
 
-def _tally(output: Any, example: Example) -> None:
+def _tally(output: Output, example: Example) -> None:
     output.rows += 1
-    for name, value in facets_of(example.model_dump(exclude={"messages", "response", "rejected", "prompt"})):
-        output.tallies.setdefault(name, Counter())[value] += 1
+    output.tally(example.model_dump(exclude={"messages", "response", "rejected", "prompt"}))
 
 
-def _write_json(output: Any, found: Iterator[tuple[Example, Row]], as_array: bool) -> None:
+def _write_json(output: Output, found: Iterator[tuple[Example, Row]], as_array: bool) -> None:
     if as_array:
         output.file.write(b"[")
     for example, row in found:
@@ -197,7 +195,7 @@ def _write_json(output: Any, found: Iterator[tuple[Example, Row]], as_array: boo
         output.file.write(b"\n]\n")
 
 
-def _write_parquet(output: Any, found: Iterator[tuple[Example, Row]]) -> None:
+def _write_parquet(output: Output, found: Iterator[tuple[Example, Row]]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

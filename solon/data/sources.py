@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -46,18 +47,25 @@ def column_example(row: Mapping[str, Any], where: str, columns: Mapping[str, str
     Raises:
         DataError: no prompt column, or a mapped column is absent.
     """
-    taken = dict(columns or {})
-    for target, column in taken.items():
+    taken = _columns_taken(tuple(row), tuple((columns or {}).items()))
+    for target, column in taken:
         if column not in row:
             raise _no_column(where, column, row, target)
-    for target in TARGETS:
-        if target not in taken:
-            known = next((name for name in ALIASES.get(target, (target,)) if name in row), None)
-            if known is not None and known not in taken.values():
-                taken[target] = known
-    if "prompt" not in taken and "messages" not in taken:
+    if not any(target in ("prompt", "messages") for target, _ in taken):
         raise _no_column(where, "prompt", row, "prompt")
     return _filled(row, taken)
+
+
+@lru_cache(maxsize=1024)
+def _columns_taken(names: tuple[str, ...], columns: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """(field, column) pairs: those that were asked for, then every field whose usual name is among the columns."""
+    taken = dict(columns)
+    for target in TARGETS:
+        if target not in taken:
+            known = next((name for name in ALIASES.get(target, (target,)) if name in names), None)
+            if known is not None and known not in taken.values():
+                taken[target] = known
+    return tuple(taken.items())
 
 
 # Published sets that are known by columns which own files hardly have by chance.
@@ -103,10 +111,10 @@ def _no_column(where: str, column: str, row: Mapping[str, Any], target: str) -> 
     )
 
 
-def _filled(row: Mapping[str, Any], taken: Mapping[str, str]) -> Row:
-    used = set(taken.values())
+def _filled(row: Mapping[str, Any], taken: tuple[tuple[str, str], ...]) -> Row:
+    used = {column for _, column in taken}
     known: Row = {"fields": {name: value for name, value in row.items() if name not in used and value not in (None, "")}}
-    for target, column in taken.items():
+    for target, column in taken:
         value = row[column]
         if target == "messages":
             known["messages"] = _messages(value)
