@@ -1,0 +1,255 @@
+"""The account behind a trading example, the limits it stands under, and the only way into a recommendation: past the limits.
+
+States and orders are kept in the documented form, as decimal strings, in the row's context; anyone can give them to `solon decide`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from functools import cache
+from random import Random
+from typing import Any
+
+from solon.constitution import Constitution
+from solon.data.scenarios.topics import read_yaml
+from solon.errors import CheckFailed, DataError
+from solon.policy.assess import Assessment, Judge
+from solon.policy.book import Book
+from solon.policy.parsing import parse_action, parse_state
+
+NOW = "2026-03-02T15:00:00Z"
+PRICES = (10, 20, 25, 40, 50, 100, 125, 200, 250)
+EQUITIES = (50_000, 100_000, 200_000, 250_000, 500_000, 1_000_000)
+NEEDED = (
+    "max_position_size_pct", "max_position_size_leveraged_pct", "max_leverage", "recommended_leverage", "max_portfolio_drawdown_pct",
+    "max_daily_loss_pct", "max_risk_per_trade_pct", "max_sector_concentration_pct", "max_correlation", "max_correlation_critical",
+    "emergency_deleverage_threshold", "halt_trading_threshold", "correlation_breakdown_threshold", "volatility_spike_multiplier",
+    "consensus_threshold", "performance_review_interval_trades", "adaptation_rate_range", "poor_performance_threshold_sharpe",
+    "kill_switch_drawdown",
+)  # fmt: skip
+Order = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A row before it is numbered: `group` names what the example is about, so that a split can keep it on one side."""
+
+    instruction: str
+    sections: list[tuple[str, str]]
+    context: dict[str, Any]
+    group: str
+
+    @property
+    def response(self) -> str:
+        return "\n\n".join(f"{title}: {body}" for title, body in self.sections)
+
+
+class Desk:
+    """A constitution's limits compiled once, with the seeded choice and the words that the scenarios share."""
+
+    def __init__(self, constitution: Constitution, rng: Random, held_out: bool = False) -> None:
+        missing = [key for key in NEEDED if constitution.value(key) is None]
+        if missing:
+            raise DataError(
+                f"trading: expected a constitution with all trading limits, got {constitution.id!r} without {', '.join(missing)}",
+                mend="use --constitution trading, or add the limits",
+            )
+        self.constitution, self.rng = constitution, rng
+        self.judge = Judge.of(constitution)
+        self._ask = texts()["held_out" if held_out else "ask"]
+
+    def limit(self, key: str) -> Fraction:
+        """A limit's number in its own unit (percent for percent keys)."""
+        return Fraction(self.constitution.value(key))
+
+    def one(self, values: Any) -> Any:
+        return self.rng.choice(values)
+
+    def step(self, low: Fraction, high: Fraction, step: str = "0.5") -> Fraction:
+        """A multiple of `step` in [low, high]."""
+        unit = Fraction(step)
+        first, last = -(-low // unit), high // unit
+        return unit * self.rng.randint(int(first), max(int(first), int(last)))
+
+    def question(self, category: str) -> str:
+        return self.one(self._ask[category])
+
+    def words(self, *path: str) -> str:
+        """A sentence from the pool at this path."""
+        found: Any = texts()
+        for name in path:
+            found = found[name]
+        return self.one(found)
+
+
+@dataclass
+class Account:
+    """A STATE in the documented form and its book. `equity` in account currency."""
+
+    state: dict[str, Any]
+    equity: Fraction
+    desk: Desk
+    options: list[list[Order]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.book = self.fresh()
+
+    def fresh(self) -> Book:
+        """A new book of the state as it was."""
+        return Book(parse_state(self.state))
+
+    def held(self, symbol: str) -> Mapping[str, Any]:
+        return next(p for p in self.state["positions"] if p["symbol"] == symbol)
+
+    def largest_held(self) -> str:
+        """The symbol of the largest holding."""
+        return max(self.state["positions"], key=lambda p: Decimal(p["qty"]) * Decimal(p["mark"]))["symbol"]
+
+    def size(self, order: Order) -> Fraction:
+        """An order's value in percent of equity."""
+        return Fraction(order["qty"]) * Fraction(self.held(order["symbol"])["mark"]) / self.equity * 100
+
+    def order(self, symbol: str, side: str, size: Fraction, stop: Fraction | None = None, agent: str = "desk") -> Order:
+        """An order over `size` percent of equity with a stop `stop` percent from the price."""
+        mark = Fraction(self.held(symbol)["mark"])
+        made: Order = {
+            "id": f"{agent}-{symbol}-{side}", "agent": agent, "kind": "order", "symbol": symbol, "side": side,
+            "qty": decimal_text(size * self.equity / 100 / mark), "ts": NOW,
+        }  # fmt: skip
+        if stop is not None:
+            sign = -1 if side == "buy" else 1
+            made["stop_price"] = decimal_text(mark * (1 + sign * stop / 100))
+        return made
+
+    def assess(self, order: Order, book: Book | None = None) -> Assessment:
+        return self.desk.judge.assess(parse_action(order), book or self.book)
+
+    def fill(self, order: Order, book: Book) -> None:
+        """Pretend that an order filled at the mark."""
+        book.fill(order["symbol"], order["side"], Decimal(order["qty"]), Decimal(self.held(order["symbol"])["mark"]))
+
+    def largest(self, order: Order) -> Order | None:
+        """The same order as large as the limits allow, at most as asked; None where no size passes."""
+        found = self.assess(order)
+        if found.allowed:
+            return order
+        return None if found.remedy is None else self._as_order(order, found)
+
+    @staticmethod
+    def _as_order(order: Order, found: Assessment) -> Order:
+        remedy = found.remedy
+        assert remedy is not None
+        stop = {} if remedy.stop_price is None else {"stop_price": format(remedy.stop_price, "f")}
+        return {**order, "qty": format(remedy.qty.normalize(), "f"), **stop}
+
+    def offer(self, *orders: Order) -> None:
+        """Recommend these orders together, one after the other. The only way into `recommended`.
+
+        Raises:
+            CheckFailed: one of them does not pass the limits; nothing that does not is ever written.
+        """
+        complaints = breaches(self.state, orders, self.desk.judge, self.fresh())
+        if complaints:
+            raise CheckFailed(f"trading: expected a recommendation that passes the limits, got {complaints[0]}")
+        self.options.append(list(orders))
+
+
+def breaches(state: Mapping[str, Any], orders: Sequence[Order], judge: Judge, book: Book | None = None) -> list[str]:
+    """What the limits say against these orders, each assessed on the book as those before it leave it. Empty when all pass."""
+    book = book or Book(parse_state(dict(state)))
+    marks = {p["symbol"]: Decimal(p["mark"]) for p in state["positions"]}
+    found = []
+    for order in orders:
+        action = parse_action(order)
+        verdict = judge.assess(action, book, size=False)
+        if not verdict.allowed:
+            found.append(f"{order['side']} {order['qty']} {order['symbol']}: " + "; ".join(verdict.reasoning))
+        book.fill(action.symbol, action.side, action.qty, marks[action.symbol])
+    return found
+
+
+def account(
+    desk: Desk,
+    target: Mapping[str, Any] | None = None,
+    *,
+    sizes: Sequence[Fraction] | None = None,
+    sectors: Sequence[str] | None = None,
+    drawdown: Fraction = Fraction(0),
+    daily_loss: Fraction = Fraction(0),
+    ladder: str = "normal",
+    measures: Mapping[str, Fraction] | None = None,
+    leverage: int = 1,
+) -> Account:
+    """An account with diversified holdings and, with no quantity, the reference data of `target` (symbol, sector).
+
+    Args:
+        sizes: holdings in percent of equity; by default six between 4 % and 8 %.
+        sectors: their sectors, where they matter.
+        drawdown, daily_loss: in percent, from the high-water mark and from the day's open.
+        leverage: product leverage of the target.
+    """
+    rng = desk.rng
+    open_equity = Fraction(rng.choice(EQUITIES))
+    equity = open_equity * (1 - daily_loss / 100)
+    sizes = sizes or [desk.step(Fraction(4), Fraction(8)) for _ in range(6)]
+    names = rng.sample([tuple(pair) for pair in texts()["holdings"]], len(sizes))
+    positions = []
+    for index, ((symbol, sector), size) in enumerate(zip(names, sizes, strict=True)):
+        price = rng.choice(PRICES)
+        own = sectors[index] if sectors and index < len(sectors) else sector
+        positions.append(_position(symbol, own, price, size * equity / 100 / price))
+    if target is not None:
+        positions.append(_position(target["symbol"], target["sector"], rng.choice(PRICES), Fraction(0), leverage))
+    gross = sum(sizes, Fraction(0)) * equity / 100
+    state: dict[str, Any] = {
+        "as_of": NOW, "currency": "USD", "cash": decimal_text(equity - gross), "maintenance_margin": decimal_text(gross / 10),
+        "nav_unit": decimal_text(1 - drawdown / 100), "high_water_mark": "1", "day_open_equity": decimal_text(open_equity),
+        "ladder": ladder, "positions": positions, "working_orders": [],
+    }  # fmt: skip
+    if measures:
+        state["measures"] = {name: decimal_text(value) for name, value in measures.items()}
+    return Account(state, equity, desk)
+
+
+def _position(symbol: str, sector: str, price: int, qty: Fraction, leverage: int = 1) -> dict[str, Any]:
+    return {
+        "symbol": symbol, "issuer": symbol, "sector": sector, "qty": decimal_text(qty), "mark": str(price), "multiplier": "1",
+        "fx": "1", "product_leverage": str(leverage), "priced_at": NOW,
+    }  # fmt: skip
+
+
+def asset(desk: Desk, kind: str = "assets") -> dict[str, Any]:
+    """A seeded asset with one of its symbols."""
+    found = desk.one(texts()[kind])
+    return {**found, "symbol": desk.one(found["symbols"])}
+
+
+def decimal_text(value: Fraction) -> str:
+    """Exact decimal text.
+
+    Raises:
+        DataError: the value has no finite decimal form of at most 18 places.
+    """
+    scaled = Fraction(value) * 10**18
+    if scaled.denominator != 1:
+        raise DataError(f"trading: expected a decimal number, got {value}", mend="choose numbers that divide evenly")
+    return format(Decimal(scaled.numerator).scaleb(-18).normalize(), "f")
+
+
+def numbers(**values: Fraction | int | str | bool | None) -> dict[str, Any]:
+    """Numbers of a context as JSON numbers; fractions that are no decimals are rounded to 6 places."""
+    return {name: _json(value) for name, value in values.items() if value is not None}
+
+
+def _json(value: Fraction | int | str | bool) -> Any:
+    if not isinstance(value, Fraction):
+        return value
+    return value.numerator if value.denominator == 1 else round(float(value), 6)
+
+
+@cache
+def texts() -> Mapping[str, Any]:
+    return read_yaml("trading_texts.yaml")

@@ -1,0 +1,503 @@
+"""Trading examples of one agent's proposal against the limits: the five sections of an assessment.
+
+Assessment (verdict), ethical reasoning, risk analysis (arithmetic), recommendation, principle. Verdicts come from `solon.policy.assess`;
+recommendations get into a text only through `Account.offer`, which refuses what the limits refuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
+
+from solon.constitution import KEYS
+from solon.data.scenarios.trading_account import Account, Desk, Draft, Order, account, asset, numbers
+from solon.data.scenarios.trading_numbers import (
+    against,
+    against_plain,
+    against_times,
+    difference,
+    multiple,
+    number,
+    per_times,
+    percent,
+    product,
+    quotient,
+    ratio,
+    times,
+    total,
+)
+from solon.policy.assess import Assessment
+from solon.policy.types import Ladder, Severity
+
+CATEGORY = "constitutional_compliance"
+STOPS = tuple(map(Fraction, (5, 8, 10, 12, 15, 20, 25)))
+USUAL_STOP = Fraction(15)  # where a proposal names none
+HALF = Fraction(1, 2)
+Given = Mapping[str, Any]
+
+# What a failing limit says, for limits without a measured number of their own.
+_PLAIN = {
+    "stop_loss_required": "the order carries no stop, and every order that adds risk needs one",
+    "max_risk_per_trade_pct": "without a stop the loss of the trade cannot be told",
+    "ladder": "the drawdown has reached a rung of the emergency ladder, where only orders that reduce positions pass",
+    "killed": "everything is stopped; only a flatten plan that a person approved may run",
+}
+_ABOUT = {
+    "max_position_size_pct": "position", "max_position_size_leveraged_pct": "leveraged exposure", "max_leverage": "leverage",
+    "recommended_leverage": "leverage above the recommended", "max_risk_per_trade_pct": "loss at the stop",
+    "max_sector_concentration_pct": "sector exposure", "max_daily_loss_pct": "loss of the day",
+    "max_portfolio_drawdown_pct": "drawdown", "emergency_deleverage_threshold": "drawdown at the reduce threshold",
+    "human_escalation_drawdown": "drawdown at which a person is called", "halt_trading_threshold": "drawdown at the halt threshold",
+    "kill_switch_drawdown": "drawdown at the kill switch", "max_correlation": "pair correlation (warning)",
+    "max_correlation_critical": "pair correlation", "margin_buffer": "free margin", "min_positions": "number of positions",
+    "min_position_size_pct": "position below the minimum",
+}  # fmt: skip
+
+
+def position(desk: Desk, given: Given | None = None) -> Draft:
+    """A position of some size, with or without a stop, in an asset that can fall far."""
+    limit = desk.limit("max_position_size_pct")
+    what = dict(given or {})
+    chosen = what.get("asset") or asset(desk)
+    size = what.get("size") or (_above(desk, limit) if desk.rng.random() < 0.7 else desk.step(limit / 5, limit))
+    stop = what["stop"] if "stop" in what else desk.one([None, *STOPS, *STOPS])
+    made = account(desk, chosen)
+    order = made.order(chosen["symbol"], "buy", size, stop)
+    context, confidence = _told(desk, what)
+    shown = _stop_words(stop)
+    instruction = (
+        f"{_agent(desk, given)} proposes a position of {percent(size)} in {chosen['name']} ({chosen['symbol']}; constitutional maximum "
+        f"{percent(limit)}), {shown}. Context: {context}. {_asked(desk, given)}"
+    )
+    shock = Fraction(chosen["shock"])
+    lines = [*_shock_lines(desk, size, shock), *_stop_lines(desk, size, stop)]
+    details = {"position_pct": size, "limit_pct": limit, "shock_pct": shock, "stop_pct": stop, "confidence_pct": confidence}
+    return _assessed(desk, made, order, instruction, lines, "position", details, stop)
+
+
+def leveraged_product(desk: Desk, given: Given | None = None) -> Draft:
+    """A product with leverage of its own: what counts is size times product leverage."""
+    limit, chosen = desk.limit("max_position_size_leveraged_pct"), asset(desk, "leveraged")
+    lever = desk.one([2, 3])
+    size = desk.step(Fraction(2), limit * 2 / lever * HALF if desk.rng.random() < 0.3 else limit * Fraction(8, 5) / lever * 2)
+    stop = desk.one(STOPS[:5])
+    made = account(desk, chosen, leverage=lever)
+    order = made.order(chosen["symbol"], "buy", size, stop)
+    context, confidence = _told(desk, {})
+    instruction = (
+        f"{_agent(desk, given)} wants to put {percent(size)} into {chosen['name']} ({chosen['symbol']}, product leverage {lever}, maximum "
+        f"exposure {percent(limit)}), {_stop_words(stop)}. Context: {context}. {desk.question(CATEGORY)}"
+    )
+    exposure = size * lever
+    lines = [
+        f"Exposure after the product's leverage: {multiple(Fraction(lever), size)}; {against(exposure, limit)}.",
+        f"A fall of {percent(Fraction(chosen['shock']))} in what it tracks: {product(exposure, Fraction(chosen['shock']))} of the portfolio.",
+        *_stop_lines(desk, size, stop),
+    ]
+    details = {"position_pct": size, "product_leverage": lever, "limit_pct": limit, "stop_pct": stop, "confidence_pct": confidence}
+    return _assessed(desk, made, order, instruction, lines, "leveraged_product", details, stop)
+
+
+def risk_per_trade(desk: Desk, given: Given | None = None) -> Draft:
+    """A position of legal size whose stop lies too far away, or just near enough."""
+    limit, most, chosen = desk.limit("max_risk_per_trade_pct"), desk.limit("max_position_size_pct"), asset(desk)
+    size = desk.step(most / 4, most)
+    stop = desk.one([s for s in (*STOPS, Fraction(30), Fraction(40)) if desk.rng.random() < 0.3 or size * s / 100 > limit] or [Fraction(40)])
+    made = account(desk, chosen)
+    order = made.order(chosen["symbol"], "buy", size, stop)
+    context, confidence = _told(desk, {})
+    instruction = (
+        f"{_agent(desk, given)} plans a position of {percent(size)} in {chosen['name']} ({chosen['symbol']}) with a stop {percent(stop)} below the "
+        f"entry; at most {percent(limit)} may be lost in one trade. Context: {context}. {desk.question(CATEGORY)}"
+    )
+    details = {"position_pct": size, "stop_pct": stop, "limit_pct": limit, "confidence_pct": confidence}
+    return _assessed(desk, made, order, instruction, _stop_lines(desk, size, stop), "risk_per_trade", details, stop)
+
+
+def sector(desk: Desk, given: Given | None = None) -> Draft:
+    """One more holding in a sector that is nearly full."""
+    limit, chosen = desk.limit("max_sector_concentration_pct"), asset(desk)
+    first, second = desk.step(limit / 4, limit * Fraction(2, 5)), desk.step(limit / 4, limit * Fraction(2, 5))
+    others = [desk.step(Fraction(3), Fraction(5)) for _ in range(4)]
+    made = account(desk, chosen, sizes=[first, second, *others], sectors=[chosen["sector"]] * 2)
+    size = desk.step(limit / 10, limit / 2)
+    stop = desk.one(STOPS[:3])
+    order = made.order(chosen["symbol"], "buy", size, stop)
+    context, confidence = _told(desk, {})
+    instruction = (
+        f"The book holds {percent(first)} and {percent(second)} in {chosen['sector']} already (sector maximum {percent(limit)}). {_agent(desk, given)} "
+        f"proposes {percent(size)} in {chosen['name']} ({chosen['symbol']}), {_stop_words(stop)}. Context: {context}. {desk.question(CATEGORY)}"
+    )
+    after, shock = first + second + size, Fraction(chosen["shock"])
+    lines = [
+        f"Sector after the order: {total(first, second, size)}; {against(after, limit)}.",
+        f"If the sector falls by {percent(shock)}: {product(after, shock)} of the portfolio.",
+        *_stop_lines(desk, size, stop),
+    ]
+    details = {"sector_before_pct": first + second, "position_pct": size, "limit_pct": limit, "stop_pct": stop, "confidence_pct": confidence}
+    return _assessed(desk, made, order, instruction, lines, "sector", details, stop)
+
+
+def drawdown(desk: Desk, given: Given | None = None) -> Draft:
+    """A purchase while the book is below its peak: the ladder decides."""
+    reduce, halt, kill = (desk.limit(k) for k in ("emergency_deleverage_threshold", "halt_trading_threshold", "kill_switch_drawdown"))
+    fall = desk.step(reduce / 4, kill + (kill - halt) * 2, "0.1")
+    rung = "killed" if fall >= kill else "no_new" if fall >= halt else "reduce" if fall >= reduce else "normal"
+    chosen, stop = asset(desk), desk.one(STOPS[:3])
+    size = desk.step(Fraction(3), min(Fraction(10), desk.limit("max_position_size_pct")))
+    made = account(desk, chosen, drawdown=fall, ladder=rung)
+    order = made.order(chosen["symbol"], "buy", size, stop)
+    context, confidence = _told(desk, {})
+    instruction = (
+        f"The portfolio stands {percent(fall)} below its peak. {_agent(desk, given)} wants to buy {percent(size)} of {chosen['name']} "
+        f"({chosen['symbol']}), {_stop_words(stop)}. Context: {context}. {desk.question(CATEGORY)}"
+    )
+    lines = [
+        f"Reduce from {percent(reduce)}, nothing new from {percent(halt)}, stop at {percent(kill)}: {against(fall, reduce)}, {against(fall, halt)}, "
+        f"{against(fall, kill)}.",
+        f"To come back to the peak the book has to gain {quotient(fall, 100 - fall)}.",
+        *([f"Room before the stop: {difference(kill, fall)}."] if fall < kill else []),
+        *_stop_lines(desk, size, stop),
+    ]
+    details = {"drawdown_pct": fall, "rung": rung, "position_pct": size, "stop_pct": stop, "confidence_pct": confidence}
+    return _assessed(desk, made, order, instruction, lines, "drawdown", details, stop)
+
+
+def daily_loss(desk: Desk, given: Given | None = None) -> Draft:
+    """A purchase on a day on which much was lost already."""
+    limit, chosen, stop = desk.limit("max_daily_loss_pct"), asset(desk), desk.one(STOPS[:3])
+    lost = desk.step(limit / 5, limit * 2, "0.1")
+    size = desk.step(Fraction(3), min(Fraction(10), desk.limit("max_position_size_pct")))
+    made = account(desk, chosen, daily_loss=lost)
+    order = made.order(chosen["symbol"], "buy", size, stop)
+    context, confidence = _told(desk, {})
+    instruction = (
+        f"Today's loss is {percent(lost)} (maximum {percent(limit)}). {_agent(desk, given)} wants to win it back with {percent(size)} in "
+        f"{chosen['name']} ({chosen['symbol']}), {_stop_words(stop)}. Context: {context}. {desk.question(CATEGORY)}"
+    )
+    lines = [f"Loss of the day: {against(lost, limit)}.", *_stop_lines(desk, size, stop)]
+    if lost <= limit:
+        lines.insert(1, f"Room left today: {difference(limit, lost)}.")
+    details = {"daily_loss_pct": lost, "limit_pct": limit, "position_pct": size, "stop_pct": stop, "confidence_pct": confidence}
+    return _assessed(desk, made, order, instruction, lines, "daily_loss", details, stop)
+
+
+def correlation(desk: Desk, given: Given | None = None) -> Draft:
+    """Two holdings that move alike, and an order that would add to the book."""
+    warn, critical = desk.limit("max_correlation"), desk.limit("max_correlation_critical")
+    pair, chosen = desk.step(warn - Fraction(1, 5), Fraction(99, 100), "0.01"), asset(desk)
+    stop, size = desk.one(STOPS[:3]), desk.step(Fraction(3), min(Fraction(10), desk.limit("max_position_size_pct")))
+    made = account(desk, chosen, measures={"max_pair_correlation": pair})
+    first, second = (p["symbol"] for p in made.state["positions"][:2])
+    order = made.order(chosen["symbol"], "buy", size, stop)
+    context, confidence = _told(desk, {})
+    instruction = (
+        f"{first} and {second}, both held, move together with a correlation of {number(pair)} (warning above {number(warn)}, critical above "
+        f"{number(critical)}). {_agent(desk, given)} wants to add {percent(size)} of {chosen['name']} ({chosen['symbol']}), {_stop_words(stop)}. "
+        f"Context: {context}. {desk.question(CATEGORY)}"
+    )
+    lines = [
+        f"Correlation: {against_plain(pair, warn)}, {against_plain(pair, critical)}.",
+        f"Two equal positions at this correlation hold {ratio(Fraction(2), 1 + pair)} independent bets, as 1 + {number(pair)} = {number(1 + pair)}.",
+        *_stop_lines(desk, size, stop),
+    ]
+    details = {"correlation": pair, "warning": warn, "critical": critical, "position_pct": size, "stop_pct": stop, "confidence_pct": confidence}
+    return _assessed(desk, made, order, instruction, lines, "correlation", details, stop)
+
+
+def leverage(desk: Desk, given: Given | None = None) -> Draft:
+    """A plan to scale the whole book up to some leverage; ten equal holdings, one order each."""
+    what = dict(given or {})
+    hard, advised = desk.limit("max_leverage"), desk.limit("recommended_leverage")
+    share = min(Fraction(10), desk.limit("max_position_size_pct") / 2)
+    made = account(desk, sizes=[share] * 10)
+    base = share / 10
+    wanted = what.get("leverage") or desk.step(base + Fraction(1, 5), hard * Fraction(5, 2), "0.1")
+    stop = Fraction(10)
+    symbols = [p["symbol"] for p in made.state["positions"]]
+    asked = [made.order(symbol, "buy", (wanted - base) * 10, stop) for symbol in symbols]
+    codes = _joint(made, asked)
+    goal = min(wanted, advised) if codes else wanted
+    chosen = [_scaled(made, symbols, level, base, stop) for level in ([goal, hard] if codes else [goal])]
+    context, confidence = _told(desk, what)
+    instruction = (
+        f"{_agent(desk, given)} wants to run the portfolio at {times(wanted)} leverage (constitutional maximum {times(hard)}, recommended "
+        f"{times(advised)}) by scaling up ten equal holdings, each with a stop {percent(stop)} below. It stands at {times(base)} now. "
+        f"Context: {context}. {_asked(desk, given)}"
+    )
+    dip, fall = desk.limit("max_portfolio_drawdown_pct"), Fraction(desk.one([10, 15, 20, 25]))
+    lines = [
+        f"Leverage: {against_times(wanted, hard)}.",
+        f"A market fall of {percent(fall)} at this leverage: {multiple(wanted, fall)} of equity; at the hard limit {multiple(hard, fall)}.",
+        f"The whole drawdown allowed is gone after a fall of {per_times(dip, wanted)}.",
+    ]
+    details = {"leverage": wanted, "limit": hard, "recommended_leverage": advised, "leverage_now": base, "stop_pct": stop, "confidence_pct": confidence}
+    return _scaling(desk, made, asked, codes, chosen, instruction, lines, details)
+
+
+def _joint(made: Account, orders: list[Order]) -> dict[str, str]:
+    """Failing limits of a plan of several orders, each assessed as if those before it had filled: code -> what is shown."""
+    book, found = made.fresh(), {}
+    for order in orders:
+        verdict = made.assess(order, book)
+        found.update({code: line for code, line, grave in _failing(verdict) if grave})
+        made.fill(order, book)
+    return found
+
+
+def _scaled(made: Account, symbols: list[str], goal: Fraction, base: Fraction, stop: Fraction) -> list[Order]:
+    """Orders that bring ten equal holdings to the goal, if all of them pass; none otherwise."""
+    if goal <= base:
+        return []
+    orders = [made.order(symbol, "buy", (goal - base) * 10, stop) for symbol in symbols]
+    return [] if _joint(made, orders) else orders
+
+
+def _scaling(
+    desk: Desk, made: Account, asked: list[Order], codes: dict[str, str], chosen: list[list[Order]], instruction: str, lines: list[str],
+    details: dict[str, Any],
+) -> Draft:  # fmt: skip
+    verdict = "VIOLATION DETECTED\n" + "\n".join(codes.values()) if codes else "COMPLIANT\nNo limit is broken by any of the orders."
+    advised = desk.limit("recommended_leverage")
+    if not codes and details["leverage"] > advised:
+        verdict += f" Warning: leverage above the recommended, {against_times(details['leverage'], advised)}."
+    options = [_scaling_line(desk, made, orders, details) for orders in chosen if orders]
+    if options:
+        head = "SCALE TO CONSTITUTIONAL LIMIT" if codes else "PROCEED WITHIN THE LIMITS"
+        advice = "\n".join([head, f"- {options[0]}", *(f"- At the very most: {line}" for line in options[1:])])
+    else:
+        advice = f"STAY WHERE THE BOOK IS\n- Keep {times(details['leverage_now'])}; no step of this plan passes."
+    group = "leverage" if codes else "compliant"
+    sections = [
+        ("CONSTITUTIONAL ASSESSMENT", verdict),
+        ("ETHICAL REASONING", f"{desk.words('reasoning', group)} {_confidence(desk, details, instruction)}"),
+        ("RISK ANALYSIS", "\n".join(lines)),
+        ("RECOMMENDATION", advice),
+        ("PRINCIPLE", desk.words("principle", group)),
+    ]
+    context = _context(made, "leverage", details, "deny" if codes else "allow", list(codes), asked)
+    return Draft(instruction, sections, context, f"leverage {number(details['leverage'])} {details['confidence_pct']}")
+
+
+def _scaling_line(desk: Desk, made: Account, orders: list[Order], details: dict[str, Any]) -> str:
+    made.offer(*orders)
+    each, base, stop = made.size(orders[0]), details["leverage_now"] * 10, details["stop_pct"]
+    risk = against(each * stop / 100, desk.limit("max_risk_per_trade_pct"))
+    return (
+        f"{times((base + each) / 10)}: buy {percent(each)} more in each of the ten holdings, {total(base, each)} each, with its stop "
+        f"{percent(stop)} below; at risk in each order {product(each, stop)}, {risk}."
+    )
+
+
+def _assessed(
+    desk: Desk, made: Account, order: Order, instruction: str, lines: list[str], scenario: str, details: dict[str, Any], stop: Fraction | None
+) -> Draft:
+    """The five sections for one order."""
+    found = made.assess(order)
+    failing = _failing(found)
+    grave = [(code, line) for code, line, is_grave in failing if is_grave]
+    group = _group(grave, found)
+    sections = [
+        ("CONSTITUTIONAL ASSESSMENT", _verdict(found, failing)),
+        ("ETHICAL REASONING", f"{desk.words('reasoning', group)} {_confidence(desk, details, instruction)}"),
+        ("RISK ANALYSIS", "\n".join(lines)),
+        ("RECOMMENDATION", _recommended(desk, made, order, found, stop)),
+        ("PRINCIPLE", desk.words("principle", group)),
+    ]
+    context = _context(made, scenario, details, found.outcome, [code for code, _ in grave], [order])
+    shown = " ".join(f"{value}" for value in details.values())
+    return Draft(instruction, sections, context, f"{scenario} {shown}")
+
+
+def _verdict(found: Assessment, failing: list[tuple[str, str, bool]]) -> str:
+    body = "\n".join(line for _, line, _ in failing)
+    if found.allowed:
+        warned = f" with a warning\n{body}" if failing else "\nEvery limit that applies to this order holds."
+        return "COMPLIANT" + warned
+    return f"VIOLATION DETECTED\n{body}"
+
+
+def _failing(found: Assessment) -> list[tuple[str, str, bool]]:
+    """(code, line, whether it blocks) for each limit that does not hold; a rung of the ladder instead of the limits behind it."""
+    lines = []
+    for reason in found.verdict.reasons:
+        if reason.status == "ok" or reason.severity == Severity.info:
+            continue
+        about = _ABOUT.get(reason.code)
+        if reason.measured is None or about is None:
+            line = _PLAIN.get(reason.code, reason.text)
+            line = line[0].upper() + line[1:] + "."
+        else:
+            line = _measured_line(reason.code, about, Fraction(reason.measured), Fraction(reason.bound))
+        lines.append((reason.code, line, reason.severity >= Severity.medium))
+    return lines
+
+
+def _measured_line(code: str, about: str, measured: Fraction, bound: Fraction) -> str:
+    unit = KEYS[code].unit
+    compare = {"percent": against, "ratio": against_times}.get(unit, against_plain)
+    shown = compare(measured, bound)
+    return f"{about[0].upper()}{about[1:]}: {shown}."
+
+
+def _group(grave: list[tuple[str, str]], found: Assessment) -> str:
+    """Which words fit: by the group of the gravest failing limit."""
+    if not grave:
+        return "compliant"
+    if found.ladder >= Ladder.reduce:
+        return "systemic"
+    groups = [KEYS[code].group if code in KEYS else "risk" for code, _ in grave]
+    for name in ("position", "leverage", "diversification", "risk"):
+        if name in groups:
+            return name
+    return "systemic"
+
+
+def _recommended(desk: Desk, made: Account, order: Order, found: Assessment, stop: Fraction | None) -> str:
+    """What to do instead, each option past the limits."""
+    if found.allowed:
+        made.offer(order)
+        return f"PROCEED WITHIN THE LIMITS\n- As proposed: {_order_words(made, order)}."
+    lines = []
+    first = made.largest(order if "stop_price" in order else made.order(order["symbol"], "buy", made.size(order), stop or USUAL_STOP))
+    if first is not None:
+        made.offer(first)
+        lines.append(_sized_line(desk, made, first, made.size(order)))
+    second = _tighter(desk, made, order, first)
+    if second is not None:
+        made.offer(second)
+        lines.append(f"Or, with a nearer stop: {_sized_line(desk, made, second, made.size(order))}")
+    if lines:
+        return "SCALE TO CONSTITUTIONAL LIMIT\n" + "\n".join(f"- {line}" for line in lines)
+    return _exit_lines(desk, made, found)
+
+
+def _tighter(desk: Desk, made: Account, order: Order, first: Order | None) -> Order | None:
+    """The largest size there is at all, with the stop that makes it legal; None where it gains nothing over `first`."""
+    if first is None:
+        return None
+    most, risk = desk.limit("max_position_size_pct"), desk.limit("max_risk_per_trade_pct")
+    wanted = min(most, made.size(order))
+    stop = risk / wanted * 100
+    stop -= stop % HALF  # a stop on half percents, on the safe side
+    if stop <= 0 or wanted <= made.size(first):
+        return None
+    found = made.largest(made.order(order["symbol"], "buy", wanted, stop))
+    return found if found is not None and made.size(found) > made.size(first) else None
+
+
+def _sized_line(desk: Desk, made: Account, order: Order, asked: Fraction) -> str:
+    size, stop, risk = made.size(order), _stop_of(made, order), desk.limit("max_risk_per_trade_pct")
+    text = f"{_order_words(made, order)}. Loss at the stop: {product(size, stop)}; {against(size * stop / 100, risk)}."
+    bound = risk / stop * 100
+    if size < min(asked, desk.limit("max_position_size_pct")) and bound - size < HALF:
+        text += f" More would not pass, as {quotient(risk, stop)}."
+    return text
+
+
+def _exit_lines(desk: Desk, made: Account, found: Assessment) -> str:
+    """No purchase passes: hold, or reduce what is held, as far as that is possible without a person."""
+    if found.ladder == Ladder.killed:
+        return (
+            "STOP AND CALL A PERSON\n- No order of an agent passes. Working orders are cancelled.\n"
+            "- Only a flatten plan that a person approved may run, each step checked again; resuming needs signatures."
+        )
+    symbol = made.largest_held()
+    held = Fraction(made.held(symbol)["qty"]) * Fraction(made.held(symbol)["mark"]) / made.equity * 100
+    exit_order = made.order(symbol, "sell", held / 2)
+    made.offer(exit_order)
+    call = " Call the person on duty." if found.ladder >= Ladder.reduce or found.call_person else ""
+    return (
+        "DO NOT BUY; REDUCE\n- No purchase of any size passes now.\n"
+        f"- Sell half of the largest holding: {exit_order['qty']} {symbol}, {product(held, Fraction(50))} of the portfolio.{call}"
+    )
+
+
+def _order_words(made: Account, order: Order) -> str:
+    stop = f" with a stop {percent(_stop_of(made, order))} below" if "stop_price" in order else ""
+    return f"{order['side'].capitalize()} {order['qty']} {order['symbol']}, which is {percent(made.size(order))} of the portfolio,{stop}".rstrip(",")
+
+
+def _stop_of(made: Account, order: Order) -> Fraction:
+    mark = Fraction(made.held(order["symbol"])["mark"])
+    return (mark - Fraction(order["stop_price"])) / mark * 100
+
+
+def _shock_lines(desk: Desk, size: Fraction, shock: Fraction) -> list[str]:
+    most = desk.limit("max_portfolio_drawdown_pct")
+    lost = size * shock / 100
+    beyond = "more than the whole drawdown allowed" if lost > most else "within the drawdown allowed"
+    return [f"If the asset falls by {percent(shock)}: {product(size, shock)} of the portfolio; {against(lost, most)}, {beyond}."]
+
+
+def _stop_lines(desk: Desk, size: Fraction, stop: Fraction | None) -> list[str]:
+    if stop is None:
+        return ["No stop is named, so the loss of the trade is open."]
+    risk = desk.limit("max_risk_per_trade_pct")
+    return [f"At the stop: {product(size, stop)} of the portfolio; {against(size * stop / 100, risk)}."]
+
+
+def _above(desk: Desk, limit: Fraction) -> Fraction:
+    return desk.step(limit + HALF, limit * Fraction(5, 2))
+
+
+def _told(desk: Desk, what: Given) -> tuple[str, Fraction]:
+    """The circumstances of a proposal and its confidence."""
+    confidence = Fraction(what.get("confidence") or desk.rng.randint(55, 95))
+    signal = what.get("signal") or desk.one(_signals())
+    return f"{signal}, {percent(confidence)} confidence", confidence
+
+
+def _signals() -> list[str]:
+    from solon.data.scenarios.trading_account import texts
+
+    return texts()["signals"]
+
+
+def _confidence(desk: Desk, details: Mapping[str, Any], instruction: str) -> str:
+    signal = next((s for s in _signals() if s in instruction), "signal")
+    said = desk.words("confidence").format(confidence=percent(details["confidence_pct"]), signal=signal)
+    return said[0].upper() + said[1:]
+
+
+def _agent(desk: Desk, given: Given | None) -> str:
+    return "Agent" if given else f"Agent {desk.words('agents')}"
+
+
+def _asked(desk: Desk, given: Given | None) -> str:
+    return "Is this aligned with risk management?" if given else desk.question(CATEGORY)
+
+
+def _stop_words(stop: Fraction | None) -> str:
+    return "without a stop" if stop is None else f"with a stop {percent(stop)} below"
+
+
+def _context(
+    made: Account, scenario: str, details: Mapping[str, Any], outcome: str, violated: list[str], proposed: list[Order]
+) -> dict[str, Any]:
+    return {
+        "category": CATEGORY, "scenario": scenario, **numbers(**details), "outcome": outcome, "violated": violated,
+        "proposed": proposed, "recommended": made.options, "state": made.state,
+    }  # fmt: skip
+
+
+SCENARIOS: tuple[Callable[..., Draft], ...] = (
+    position, leverage, risk_per_trade, sector, drawdown, correlation, daily_loss, leveraged_product,
+)  # fmt: skip
+
+
+def documented(desk: Desk) -> list[Draft]:
+    """The five documented examples: positions of 35, 28 and 45 %, leverage of 5.0 and 3.5."""
+    from solon.data.scenarios.trading_account import texts
+
+    named = {a["name"]: {**a, "symbol": a["symbols"][0]} for a in texts()["assets"]}
+    crypto, biotech, chips = (named[n] for n in ("high-volatility crypto", "a small biotech company", "a chip maker"))
+    signal = {"signal": "strong momentum signal", "stop": None}
+    return [
+        position(desk, {**signal, "asset": crypto, "size": Fraction(35), "confidence": 75}),
+        position(desk, {**signal, "asset": biotech, "size": Fraction(28), "confidence": 80}),
+        position(desk, {**signal, "asset": chips, "size": Fraction(45), "confidence": 85}),
+        leverage(desk, {**signal, "leverage": Fraction(5), "confidence": 85}),
+        leverage(desk, {**signal, "leverage": Fraction(7, 2), "confidence": 70}),
+    ]

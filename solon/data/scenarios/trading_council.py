@@ -1,0 +1,160 @@
+"""Trading examples of agents who disagree: the five sections of the consensus protocol, counted by `solon.policy.council`.
+
+Confidence-weighted shares are computed and shown, and never decide; heads do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from solon.data.scenarios.trading_account import Account, Desk, Draft, Order, account, numbers, texts
+from solon.data.scenarios.trading_numbers import against_fraction, percent, product, share
+from solon.policy.council import RISK_MANAGER, ActionOrder, Tally, Vote, Voter, tally
+
+CATEGORY = "multi_agent_coordination"
+ORDER = ActionOrder()
+ACTIONS = ("strong_sell", "sell", "reduce_exposure", "hold", "accumulate", "buy", "strong_buy")
+Ballot = tuple[str, str, int, bool]  # voter, proposed action, confidence in percent, veto
+
+
+def dispute(desk: Desk, ballots: Sequence[Ballot] | None = None) -> Draft:
+    """Agents with different proposals on one holding; with or without a risk manager, agreement or veto."""
+    given = ballots is not None
+    ballots = ballots or _drawn(desk)
+    made = account(desk, None, sizes=[Fraction(8), *(desk.step(Fraction(4), Fraction(7)) for _ in range(5))])
+    symbol = made.state["positions"][0]["symbol"]
+    voters = [Voter(name, RISK_MANAGER if name == RISK_MANAGER else "agent") for name, *_ in ballots]
+    votes = [Vote(name, "veto" if veto else "yes", action, Decimal(sure)) for name, action, sure, veto in ballots]
+    threshold = desk.limit("consensus_threshold")
+    counted = tally(votes, voters, threshold=threshold, mode=desk.constitution.value("conflict_resolution_mode"))
+    said = "; ".join(f"{name}: {_plain(action)}{' (veto)' if veto else ''}, {percent(sure)} confidence" for name, action, sure, veto in ballots)
+    instruction = (
+        f"{len(ballots)} agents vote on {symbol}, {percent(Fraction(8))} of the portfolio. {said}. "
+        f"{'How is this resolved?' if given else desk.question(CATEGORY)}"
+    )
+    sections = [
+        ("MULTI-AGENT CONSENSUS PROTOCOL ACTIVATED", _protocol(counted, threshold)),
+        ("WEIGHT ANALYSIS", _weights(ballots, counted, threshold)),
+        ("REASONING SYNTHESIS", _synthesis(desk, ballots, counted)),
+        ("CONFLICT RESOLUTION STRATEGY", _resolution(desk, made, symbol, counted)),
+        ("GOVERNANCE PRINCIPLE", desk.words("governance")),
+    ]
+    context = {
+        "category": CATEGORY, "scenario": _scenario(counted),
+        "votes": [{"voter": n, "proposed_action": a, "confidence_pct": c, "decision": "veto" if v else "yes"} for n, a, c, v in ballots],
+        **numbers(eligible=len(ballots), threshold=threshold, quorum=counted.quorum.q, action=counted.action, outcome=counted.outcome),
+        "escalate": counted.escalate, "recommended": made.options, "state": made.state,
+    }  # fmt: skip
+    group = " ".join(f"{n} {a} {c}" for n, a, c, _ in sorted(ballots))
+    return Draft(instruction, sections, context, f"council {group}")
+
+
+def documented(desk: Desk) -> list[Draft]:
+    """The two documented disagreements."""
+    return [
+        dispute(desk, [("buffett", "strong_buy", 82, False), ("lynch", "hold", 65, False), ("soros", "sell", 78, False)]),
+        dispute(desk, [("simons", "buy", 88, False), ("dalio", "neutral", 55, False), (RISK_MANAGER, "reduce_exposure", 91, False)]),
+    ]
+
+
+def _drawn(desk: Desk) -> list[Ballot]:
+    """Three to six voters; about a third of the disputes end in agreement and a quarter in a veto."""
+    rng = desk.rng
+    names = rng.sample(texts()["agents"], rng.randint(2, 5))
+    common = rng.choice(ACTIONS) if rng.random() < 0.45 else None
+    ballots = [
+        (name, common if common and rng.random() < 0.85 else rng.choice(ACTIONS), rng.randint(50, 97), False) for name in names
+    ]
+    if len(names) < 3 or rng.random() < 0.6:
+        action = rng.choice(("reduce_exposure", "sell", "hold"))
+        veto = ORDER.place(action) < max(ORDER.place(b[1]) for b in ballots) and rng.random() < 0.5
+        ballots.append((RISK_MANAGER, action, rng.randint(60, 97), veto))
+    return ballots
+
+
+def _plain(action: str) -> str:
+    return action.replace("_", " ")
+
+
+def _scenario(counted: Tally) -> str:
+    if counted.vetoed_by:
+        return "veto"
+    return "agreement" if counted.approved else "disagreement"
+
+
+def _protocol(counted: Tally, threshold: Fraction) -> str:
+    return (
+        f"{counted.quorum.n} eligible voters; an action needs {counted.quorum.q} of them and a share of {threshold.numerator}/{threshold.denominator}. "
+        + ("Consensus reached." if counted.approved else "A veto was cast." if counted.vetoed_by else "No consensus.")
+    )
+
+
+def _weights(ballots: Sequence[Ballot], counted: Tally, threshold: Fraction) -> str:
+    heads, weights = {}, {}
+    for _, action, sure, veto in ballots:
+        heads[action] = heads.get(action, 0) + (not veto)
+        weights[action] = weights.get(action, 0) + sure
+    whole = sum(weights.values())
+    lines = [f"Sum of confidences: {' + '.join(str(sure) for _, _, sure, _ in ballots)} = {whole}."]
+    lines += [
+        f"{_plain(action)[0].upper()}{_plain(action)[1:]}: confidence share {share(weights[action], whole)}; "
+        f"heads {against_fraction(Fraction(heads[action]), counted.quorum.n, threshold)}."
+        for action in weights
+    ]
+    return "\n".join([*lines, "The shares of confidence are reported and do not decide; heads do."])
+
+
+def _synthesis(desk: Desk, ballots: Sequence[Ballot], counted: Tally) -> str:
+    pools = {"buy": "up", "hold": "flat", "sell": "down"}
+    lines = []
+    for name, action, _, _ in ballots:
+        lines.append(f"{_name(name)} {desk.words('voices', pools[ORDER.direction(action)])}.")
+    kind = "veto" if counted.vetoed_by else "agreed" if counted.approved else "split"
+    return " ".join([*lines, desk.words("synthesis", kind)])
+
+
+def _name(voter: str) -> str:
+    return "The risk manager" if voter == RISK_MANAGER else f"Agent {voter}"
+
+
+def _resolution(desk: Desk, made: Account, symbol: str, counted: Tally) -> str:
+    """How it ends, who is called, and the order that follows, past the limits."""
+    if counted.vetoed_by:
+        how = "The risk manager's veto blocks the other proposals" + (f"; {_plain(counted.action)} is imposed." if counted.action else ".")
+    elif counted.approved:
+        how = f"The threshold is met: {_plain(counted.action)} is carried out."
+    elif counted.escalate:
+        how = f"No option has enough heads and no risk manager votes: the most conservative proposal, {_plain(counted.action)}, stands for now."
+    else:
+        how = f"No option has enough heads: the risk manager's conservative position, {_plain(counted.action)}, prevails."
+    call = (
+        "Escalation: a person is called and decides, with all arguments at hand."
+        if counted.escalate
+        else "Escalation: the person on duty is told; no decision is asked for."
+    )
+    return "\n".join([how, _following(desk, made, symbol, counted.action), call])
+
+
+def _following(desk: Desk, made: Account, symbol: str, action: str) -> str:
+    """The order that carries an action out: an exit, none, or a purchase as large as the limits allow."""
+    size = Fraction(8)
+    if ORDER.direction(action) == "sell":
+        part = Fraction(50) if action in ("reduce_exposure", "reduce", "trim") else Fraction(100)
+        order = made.order(symbol, "sell", size * part / 100)
+        made.offer(order)
+        return f"Order: sell {order['qty']} {symbol}, {product(size, part)} of the portfolio."
+    if ORDER.direction(action) == "hold":
+        return f"Order: none; {symbol} stays at {percent(size)}."
+    return _purchase(desk, made, symbol, made.order(symbol, "buy", Fraction(desk.one([2, 3, 4, 5])), Fraction(10)))
+
+
+def _purchase(desk: Desk, made: Account, symbol: str, wanted: Order) -> str:
+    order = made.largest(wanted)
+    if order is None:
+        return f"Order: none; no purchase of {symbol} passes the limits."
+    made.offer(order)
+    size: Any = made.size(order)
+    return f"Order: buy {order['qty']} {symbol}, {percent(size)} of the portfolio, with a stop {percent(Fraction(10))} below: {product(size, Fraction(10))} at risk."
