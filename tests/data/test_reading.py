@@ -124,15 +124,17 @@ def test_missing_and_folders(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     import subprocess
     import sys
 
     line = json.dumps({"prompt": "question " * 60, "response": "answer " * 60}) + "\n"
     code = (
-        "import resource, sys; from solon.data.sources import import_file;"
+        # VmHWM, not ru_maxrss: the latter begins with the peak of the process that forked this one
+        "import sys; from solon.data.sources import import_file;"
         "import_file('jsonl', sys.argv[1], sys.argv[2]);"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+        "print(next(int(l.split()[1]) // 1024 for l in open('/proc/self/status') if l.startswith('VmHWM')))"
     )
     peaks = []  # MB
     for size in (2, 100):
@@ -141,7 +143,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
             for _ in range(size):
                 file.write(line * 1000)  # about 1 MB
         command = [sys.executable, "-c", code, str(path), str(tmp_path / "o.jsonl")]
-        peaks.append(int(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+        peaks.append(int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) // 1024)
     assert path.stat().st_size > 95e6
     assert peaks[1] < peaks[0] + 20
-    assert peaks[1] < 250
+    assert peaks[1] < 150
