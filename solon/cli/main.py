@@ -35,6 +35,10 @@ ENVIRONMENT = {
 }
 
 
+class Interrupted(BaseException):
+    """Ctrl-C: as `Terminated`, with 130. No KeyboardInterrupt, which the command-line library would swallow without a word."""
+
+
 class Terminated(BaseException):
     """SIGTERM arrived: what is journalled is safe; the command leaves with 143."""
 
@@ -65,10 +69,14 @@ def _on_sigterm(_signal: int, _frame: FrameType | None) -> None:
     raise Terminated
 
 
+def _on_sigint(_signal: int, _frame: FrameType | None) -> None:
+    raise Interrupted
+
+
 def main() -> None:
     """Run the command line; every deliberate error becomes one message and its exit code."""
     signal.signal(signal.SIGTERM, _on_sigterm)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs with Ctrl-C ignored
+    signal.signal(signal.SIGINT, _on_sigint)  # also where a shell started us in the background with Ctrl-C ignored
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     warnings.filterwarnings("ignore", module=r"(transformers|peft|torch|accelerate)\.")  # remarks to developers, not to users
@@ -81,7 +89,7 @@ def main() -> None:
     except Terminated:
         print("terminated; finished work is kept, the same command goes on from there", file=sys.stderr)
         sys.exit(143)
-    except KeyboardInterrupt:
+    except (Interrupted, KeyboardInterrupt):
         print("interrupted; finished work is kept, the same command goes on from there", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
