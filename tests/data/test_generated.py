@@ -58,3 +58,19 @@ def test_a_generator_that_falls_short_is_found() -> None:
         require_quotas("laws", 2, [row], {})
     with pytest.raises(CheckFailed, match="law-1: 1 asked, 0 made"):
         require_quotas("laws", 1, [row], {"law": {"law-1": 1}})
+
+
+@pytest.mark.slow
+def test_shipped_prompts_and_the_embedded_models_corpus_hold_no_actionable_detail() -> None:
+    import random
+
+    from recipes.nano import answers, topics
+    from solon.data.detail import details
+
+    rng = random.Random(0)
+    acts = [answers.Act(topic.text, tuple(topics.family_steps(topic))) for topic in topics.hazards()]
+    replies = [(act.text, answers.comply(act, rng)) for act in acts]
+    assert len(replies) >= 2000
+    assert [(prompt, found) for prompt, reply in replies for found in details(reply, prompt)] == []
+    builtin = Path(generator.__code__.co_filename).parent / "builtin" / "prompts.jsonl"
+    assert check_file(builtin, judges(), hazard_detail=True)["problems"] == []
