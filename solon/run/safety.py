@@ -1,0 +1,206 @@
+"""The nine-test report: six tests of a trained run, three of its governance, each run now and shown with its evidence.
+
+    report = safety_report("trading", run="runs/mine")
+    report.passed                   # only when all nine passed; NOT RUN is not passed
+
+The six: data integrity, split leakage, the model loads with the right parameter count, validation loss against the base,
+generation sanity, adapter hash. The three: limits enforced, consensus, emergency shutdown (`solon.governance.drills`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from solon.constitution import Constitution, load
+from solon.governance.drills import Check, consensus_drill, emergency_drill, limits_drill, not_run, run_check
+
+REFERENCES = 64
+PROMPTS = 8
+SIX = ("data integrity", "split leakage", "model loads", "validation loss", "generation sanity", "adapter hash")
+
+
+@dataclass(frozen=True)
+class SafetyReport:
+    """Nine checks in order."""
+
+    checks: tuple[Check, ...]
+    constitution: str
+    run: str
+
+    @property
+    def passed(self) -> bool:
+        return len(self.checks) == 9 and all(check.status == "PASS" for check in self.checks)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "passed": self.passed,
+            "constitution_hash": self.constitution,
+            "run": self.run,
+            "checks": [check.as_dict() for check in self.checks],
+        }
+
+    def text(self) -> str:
+        """The report for people."""
+        lines = []
+        for number, check in enumerate(self.checks, start=1):
+            lines.append(f"{number}. {check.name}: {check.status} ({check.seconds:.1f} s)")
+            lines += [f"     {item}" for item in check.evidence]
+        count = sum(check.status == "PASS" for check in self.checks)
+        lines.append(f"{count} of 9 passed: {'PASSED' if self.passed else 'FAILED'}")
+        return "\n".join(lines)
+
+
+def safety_report(constitution: Constitution | str, *, run: Path | str | None = None, schedules: int = 60) -> SafetyReport:
+    """Run the nine tests. Without a run the six that need one are NOT RUN, and the report fails."""
+    chosen = load(constitution) if isinstance(constitution, str) else constitution
+    six = _six(Path(run)) if run is not None else [not_run(name, "no run was given: --run runs/NAME") for name in SIX]
+    three = [limits_drill(chosen), consensus_drill(chosen, schedules=schedules), emergency_drill(chosen)]
+    return SafetyReport((*six, *three), chosen.hash, "" if run is None else str(run))
+
+
+def _six(run: Path) -> list[Check]:
+    bodies: dict[str, Callable[[Check, Path], None]] = dict(
+        zip(SIX, (_integrity, _leakage, _loads, _loss, _generates, _adapter), strict=True)
+    )
+    if not (run / "manifest.json").is_file():
+        return [not_run(name, f"{run}: expected a run folder with manifest.json, got none") for name in SIX]
+    return [run_check(name, lambda check, body=body: body(check, run)) for name, body in bodies.items()]  # type: ignore[misc]
+
+
+def _manifest(run: Path) -> dict[str, Any]:
+    return json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+
+
+def _integrity(check: Check, run: Path) -> None:
+    """Every output has the hash of the manifest, and every pair is a well-formed record."""
+    from solon.data.records import Pair
+    from solon.run.folder import sha256_file
+
+    outputs = _manifest(run)["outputs"]
+    wrong = [name for name, digest in outputs.items() if not (run / name).exists() or sha256_file(run / name) != digest]
+    check.expect(
+        bool(outputs) and not wrong, f"{len(outputs)} outputs, {len(wrong)} differ from the manifest: {', '.join(wrong) or '-'}"
+    )
+    pairs = [Pair.model_validate_json(line) for line in (run / "pairs.jsonl").read_text(encoding="utf-8").splitlines() if line]
+    same = sum(pair.kind == "pair" and pair.chosen == pair.rejected for pair in pairs)
+    check.expect(bool(pairs) and not same, f"{len(pairs)} training rows are well formed; {same} have chosen equal to rejected")
+
+
+def _leakage(check: Check, run: Path) -> None:
+    """No prompt, and no group of prompts, is in training and in evaluation.
+
+    The split `unseen_wording` asks about trained topics in new words, on purpose and under that name; its prompts must be new.
+    """
+    trained = {row["provenance"]["group"] for row in _rows(run / "pairs.jsonl")}
+    asked = {_words(row["prompt"][-1]["content"]) for row in _rows(run / "pairs.jsonl")}
+    rows = _rows(run / "evaluation" / "base.jsonl")
+    tested = {row["group"] for row in rows if row.get("split") != "unseen_wording"}
+    reworded = {row["group"] for row in rows} - tested
+    texts = {_words(row["messages"][-1]["content"]) for row in rows}
+    check.expect(bool(trained) and bool(tested), f"{len(trained)} groups in training, {len(tested)} in evaluation")
+    check.expect(
+        not trained & tested,
+        f"{len(trained & tested)} groups are on both sides (not counted: {len(reworded)} that the split unseen_wording rewords)",
+    )
+    check.expect(
+        not asked & texts, f"{len(asked & texts)} of {len(texts)} evaluated prompts were trained on (case and blanks ignored)"
+    )
+
+
+def _words(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def _loads(check: Check, run: Path) -> None:
+    """The model loads, every parameter is finite, and their number is the base's."""
+    import torch
+    from safetensors import safe_open
+    from transformers import AutoModelForCausalLM
+
+    from solon.models import locate
+
+    model = AutoModelForCausalLM.from_pretrained(run / "model")
+    count = sum(parameter.numel() for parameter in model.parameters())
+    bad = [name for name, parameter in model.named_parameters() if not torch.isfinite(parameter).all()]
+    check.expect(not bad, f"{count} parameters, {len(bad)} tensors with values that are not finite")
+    base = locate(_manifest(run)["models"]["trained"]).folder
+    stored = 0
+    for file in sorted(Path(base).glob("*.safetensors")) if base is not None else []:
+        with safe_open(file, framework="pt") as tensors:
+            stored += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+    tied = model.get_output_embeddings() is not None and model.config.tie_word_embeddings
+    head = model.get_output_embeddings().weight.numel() if tied else 0
+    check.expect(stored in (count, count + head), f"the base holds {stored}{' (its head is tied)' if tied else ''}")
+
+
+def _loss(check: Check, run: Path) -> None:
+    """Benign references that neither model was trained on, predicted now by both: the tuned one is not clearly worse."""
+    from solon.data.records import Prompt
+    from solon.evaluation.stats import paired_bootstrap
+    from solon.evaluation.tasks import benign_perplexity
+    from solon.models import open_model
+
+    prompts = [Prompt.model_validate(row) for row in _rows(run / "prompts.jsonl")]
+    held = [p for p in prompts if p.set == "benign" and p.split in ("benign", "file") and p.reference.strip()][:REFERENCES]
+    if len(held) < 10:
+        check.status, check.evidence = "NOT RUN", [f"{len(held)} held-out references; at least 10 are needed"]
+        return
+    base = benign_perplexity(open_model(_manifest(run)["models"]["trained"]), held)
+    tuned = benign_perplexity(open_model(str(run)), held)
+    per = [[item.nats / item.tokens for item in items] for items in (base, tuned)]
+    loss = [sum(i.nats for i in items) / sum(i.tokens for i in items) for items in (base, tuned)]
+    difference = paired_bootstrap(per[0], per[1])
+    check.expect(
+        all(math.isfinite(value) for value in loss),
+        f"loss per token on {len(held)} held-out references: base {loss[0]:.4f}, tuned {loss[1]:.4f} nats",
+    )
+    check.expect(
+        difference.low <= 0.1,
+        f"difference {difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}] nats; clearly worse is above 0.1",
+    )
+
+
+def _generates(check: Check, run: Path) -> None:
+    """Replies to held-out benign prompts: not empty, not all alike, not one word over and over, and they end."""
+    from solon.models import Message, Request, Sampling, open_model
+
+    rows = [row for row in _rows(run / "prompts.jsonl") if row["set"] == "benign" and row["split"] in ("benign", "file")][
+        :PROMPTS
+    ]
+    if not rows:
+        check.status, check.evidence = "NOT RUN", ["no benign prompts in the run"]
+        return
+    sampling = Sampling(temperature=0.0, max_new_tokens=128)
+    asked = [Request(id=row["id"], messages=(Message(role="user", content=row["prompt"]),), sampling=sampling) for row in rows]
+    replies = open_model(str(run)).generate(asked)
+    texts = [reply.text.strip() for reply in replies]
+    check.expect(all(texts) and all(reply.finish != "error" for reply in replies), f"{len(texts)} replies, none empty or failed")
+    check.expect(len(texts) == 1 or len(set(texts)) > 1, f"{len(set(texts))} different replies")
+    loops = [text for text in texts if len(text.split()) >= 12 and len(set(text.split())) < len(text.split()) / 4]
+    check.expect(not loops, f"{len(loops)} replies repeat themselves")
+    cut = sum(reply.finish == "length" for reply in replies)
+    check.expect(cut <= len(replies) / 2, f"{cut} of {len(replies)} did not end within {sampling.max_new_tokens} tokens")
+
+
+def _adapter(check: Check, run: Path) -> None:
+    """The adapter is the one of the manifest, and it was trained on the base that stands in it."""
+    from solon.run.folder import sha256_file
+
+    manifest = _manifest(run)
+    digest = sha256_file(run / "adapter") if (run / "adapter").is_dir() else ""
+    expected = manifest["outputs"].get("adapter", "")
+    check.expect(
+        bool(digest) and digest == expected, f"adapter sha256 {digest[:16] or 'none'}, manifest {expected[:16] or 'none'}"
+    )
+    note = run / "adapter" / "solon_base.json"
+    base = json.loads(note.read_text(encoding="utf-8")).get("model", "") if note.is_file() else ""
+    check.expect(base == manifest["inputs"].get("model"), f"trained on base {base[:16] or 'unknown'}, the run's is the same")
