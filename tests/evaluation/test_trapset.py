@@ -1,4 +1,3 @@
-
 """The trap set's measure, and a floor on the half that rules may be written on. The sealed half is measured, never asserted."""
 
 from __future__ import annotations
