@@ -3,9 +3,9 @@
     rows = generate(200, load("trading"), seed=1)
     held_out = generate(100, load("trading"), seed=1, split="evaluation")
 
-Four categories in the proportion 5/2/2/2 by largest remainder; the 11 documented examples come first. Every number is computed from the
-constitution and the seeded scenario, and every order under `context.recommended` was assessed before it was written: `recheck` does it
-again. The evaluation part shares no scenario (all its numbers) and no wording of the question with the training part.
+Four categories in the proportion 5/2/2/2 by largest remainder; the 11 documented examples come first. Every number is computed from
+the constitution and the seeded scenario, and every order under `context.recommended` was assessed before it was written: `recheck`
+does it again. The evaluation part shares no scenario (all its numbers) and no wording of the question with the training part.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ SHARES: Mapping[str, Share] = {
     "constitutional_compliance": 5, "multi_agent_coordination": 2, "meta_learning": 2, "systemic_risk": 2,
 }  # fmt: skip
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "constitutional_compliance": ("CONSTITUTIONAL ASSESSMENT", "ETHICAL REASONING", "RISK ANALYSIS", "RECOMMENDATION", "PRINCIPLE"),
+    "constitutional_compliance": (
+        "CONSTITUTIONAL ASSESSMENT", "ETHICAL REASONING", "RISK ANALYSIS", "RECOMMENDATION", "PRINCIPLE",
+    ),
     "multi_agent_coordination": (
         "MULTI-AGENT CONSENSUS PROTOCOL ACTIVATED", "WEIGHT ANALYSIS", "REASONING SYNTHESIS", "CONFLICT RESOLUTION STRATEGY",
         "GOVERNANCE PRINCIPLE",
@@ -53,7 +55,9 @@ _DOCUMENTED: tuple[Callable[[Desk], list[Draft]], ...] = (
 )  # fmt: skip
 
 
-def generate(n: int = 200, constitution: Constitution | None = None, seed: int = 0, *, split: Split = "train") -> list[TradingRow]:
+def generate(
+    n: int = 200, constitution: Constitution | None = None, seed: int = 0, *, split: Split = "train"
+) -> list[TradingRow]:
     """`n` distinct rows under a constitution's trading limits (default: the library's `trading`), deterministic by seed.
 
     Of `split="train"` the first rows are the documented examples, as many of each category as the quota holds.
@@ -128,7 +132,7 @@ def _row(draft: Draft, desk: Desk) -> TradingRow:
     titles = tuple(title for title, _ in draft.sections)
     if titles != SECTIONS[category]:
         raise CheckFailed(f"trading: expected the sections {SECTIONS[category]}, got {titles}")
-    context = {**draft.context, "constitution_hash": desk.constitution.hash}
+    context = {**draft.context, "constitution_hash": desk.hash}
     return TradingRow(instruction=draft.instruction, response=draft.response, context=TradingContext(**context))
 
 

@@ -1,6 +1,6 @@
 """The account behind a trading example, the limits it stands under, and the only way into a recommendation: past the limits.
 
-States and orders are kept in the documented form, as decimal strings, in the row's context; anyone can give them to `solon decide`.
+States and orders are kept in the documented form (decimal strings) in the row's context; anyone can give them to `solon decide`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from solon.policy.parsing import parse_action, parse_state
 
 NOW = "2026-03-02T15:00:00Z"
 PRICES = (10, 20, 25, 40, 50, 100, 125, 200, 250)
+FINE_PRICES = (10, 20, 25)  # of what is proposed, so that whole units come close to a limit
 EQUITIES = (50_000, 100_000, 200_000, 250_000, 500_000, 1_000_000)
 NEEDED = (
-    "max_position_size_pct", "max_position_size_leveraged_pct", "max_leverage", "recommended_leverage", "max_portfolio_drawdown_pct",
+    "max_position_size_pct", "max_position_size_leveraged_pct", "max_leverage", "recommended_leverage",
+    "max_portfolio_drawdown_pct",
     "max_daily_loss_pct", "max_risk_per_trade_pct", "max_sector_concentration_pct", "max_correlation", "max_correlation_critical",
     "emergency_deleverage_threshold", "halt_trading_threshold", "correlation_breakdown_threshold", "volatility_spike_multiplier",
     "consensus_threshold", "performance_review_interval_trades", "adaptation_rate_range", "poor_performance_threshold_sharpe",
@@ -59,6 +61,7 @@ class Desk:
             )
         self.constitution, self.rng = constitution, rng
         self.judge = Judge.of(constitution)
+        self.hash = constitution.hash
         self._ask = texts()["held_out" if held_out else "ask"]
 
     def limit(self, key: str) -> Fraction:
@@ -95,11 +98,12 @@ class Account:
     options: list[list[Order]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._parsed = parse_state(self.state)
         self.book = self.fresh()
 
     def fresh(self) -> Book:
         """A new book of the state as it was."""
-        return Book(parse_state(self.state))
+        return Book(self._parsed)
 
     def held(self, symbol: str) -> Mapping[str, Any]:
         return next(p for p in self.state["positions"] if p["symbol"] == symbol)
@@ -202,7 +206,7 @@ def account(
         own = sectors[index] if sectors and index < len(sectors) else sector
         positions.append(_position(symbol, own, price, size * equity / 100 / price))
     if target is not None:
-        positions.append(_position(target["symbol"], target["sector"], rng.choice(PRICES), Fraction(0), leverage))
+        positions.append(_position(target["symbol"], target["sector"], rng.choice(FINE_PRICES), Fraction(0), leverage))
     gross = sum(sizes, Fraction(0)) * equity / 100
     state: dict[str, Any] = {
         "as_of": NOW, "currency": "USD", "cash": decimal_text(equity - gross), "maintenance_margin": decimal_text(gross / 10),

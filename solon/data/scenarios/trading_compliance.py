@@ -1,7 +1,7 @@
 """Trading examples of one agent's proposal against the limits: the five sections of an assessment.
 
-Assessment (verdict), ethical reasoning, risk analysis (arithmetic), recommendation, principle. Verdicts come from `solon.policy.assess`;
-recommendations get into a text only through `Account.offer`, which refuses what the limits refuse.
+Assessment (verdict), ethical reasoning, risk analysis (arithmetic), recommendation, principle. Verdicts come from
+`solon.policy.assess`; recommendations get into a text only through `Account.offer`, which refuses what the limits refuse.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 from solon.constitution import KEYS
-from solon.data.scenarios.trading_account import Account, Desk, Draft, Order, account, asset, numbers
+from solon.data.scenarios.trading_account import Account, Desk, Draft, Order, account, asset, numbers, texts
 from solon.data.scenarios.trading_numbers import (
     against,
     against_plain,
@@ -48,7 +48,8 @@ _ABOUT = {
     "recommended_leverage": "leverage above the recommended", "max_risk_per_trade_pct": "loss at the stop",
     "max_sector_concentration_pct": "sector exposure", "max_daily_loss_pct": "loss of the day",
     "max_portfolio_drawdown_pct": "drawdown", "emergency_deleverage_threshold": "drawdown at the reduce threshold",
-    "human_escalation_drawdown": "drawdown at which a person is called", "halt_trading_threshold": "drawdown at the halt threshold",
+    "human_escalation_drawdown": "drawdown at which a person is called", "halt_trading_threshold": "drawdown at the halt "
+    "threshold",
     "kill_switch_drawdown": "drawdown at the kill switch", "max_correlation": "pair correlation (warning)",
     "max_correlation_critical": "pair correlation", "margin_buffer": "free margin", "min_positions": "number of positions",
     "min_position_size_pct": "position below the minimum",
@@ -67,7 +68,8 @@ def position(desk: Desk, given: Given | None = None) -> Draft:
     context, confidence = _told(desk, what)
     shown = _stop_words(stop)
     instruction = (
-        f"{_agent(desk, given)} proposes a position of {percent(size)} in {chosen['name']} ({chosen['symbol']}; constitutional maximum "
+        f"{_agent(desk, given)} proposes a position of {percent(size)} in {chosen['name']} ({chosen['symbol']}; "
+        f"constitutional maximum "
         f"{percent(limit)}), {shown}. Context: {context}. {_asked(desk, given)}"
     )
     shock = Fraction(chosen["shock"])
@@ -86,16 +88,24 @@ def leveraged_product(desk: Desk, given: Given | None = None) -> Draft:
     order = made.order(chosen["symbol"], "buy", size, stop)
     context, confidence = _told(desk, {})
     instruction = (
-        f"{_agent(desk, given)} wants to put {percent(size)} into {chosen['name']} ({chosen['symbol']}, product leverage {lever}, maximum "
+        f"{_agent(desk, given)} wants to put {percent(size)} into {chosen['name']} ({chosen['symbol']}, product leverage "
+        f"{lever}, maximum "
         f"exposure {percent(limit)}), {_stop_words(stop)}. Context: {context}. {desk.question(CATEGORY)}"
     )
     exposure = size * lever
     lines = [
         f"Exposure after the product's leverage: {multiple(Fraction(lever), size)}; {against(exposure, limit)}.",
-        f"A fall of {percent(Fraction(chosen['shock']))} in what it tracks: {product(exposure, Fraction(chosen['shock']))} of the portfolio.",
+        f"A fall of {percent(Fraction(chosen['shock']))} in what it tracks: {product(exposure, Fraction(chosen['shock']))} "
+        f"of the portfolio.",
         *_stop_lines(desk, size, stop),
     ]
-    details = {"position_pct": size, "product_leverage": lever, "limit_pct": limit, "stop_pct": stop, "confidence_pct": confidence}
+    details = {
+        "position_pct": size,
+        "product_leverage": lever,
+        "limit_pct": limit,
+        "stop_pct": stop,
+        "confidence_pct": confidence,
+    }
     return _assessed(desk, made, order, instruction, lines, "leveraged_product", details, stop)
 
 
@@ -103,12 +113,15 @@ def risk_per_trade(desk: Desk, given: Given | None = None) -> Draft:
     """A position of legal size whose stop lies too far away, or just near enough."""
     limit, most, chosen = desk.limit("max_risk_per_trade_pct"), desk.limit("max_position_size_pct"), asset(desk)
     size = desk.step(most / 4, most)
-    stop = desk.one([s for s in (*STOPS, Fraction(30), Fraction(40)) if desk.rng.random() < 0.3 or size * s / 100 > limit] or [Fraction(40)])
+    stop = desk.one(
+        [s for s in (*STOPS, Fraction(30), Fraction(40)) if desk.rng.random() < 0.3 or size * s / 100 > limit] or [Fraction(40)]
+    )
     made = account(desk, chosen)
     order = made.order(chosen["symbol"], "buy", size, stop)
     context, confidence = _told(desk, {})
     instruction = (
-        f"{_agent(desk, given)} plans a position of {percent(size)} in {chosen['name']} ({chosen['symbol']}) with a stop {percent(stop)} below the "
+        f"{_agent(desk, given)} plans a position of {percent(size)} in {chosen['name']} ({chosen['symbol']}) with a stop "
+        f"{percent(stop)} below the "
         f"entry; at most {percent(limit)} may be lost in one trade. Context: {context}. {desk.question(CATEGORY)}"
     )
     details = {"position_pct": size, "stop_pct": stop, "limit_pct": limit, "confidence_pct": confidence}
@@ -126,8 +139,10 @@ def sector(desk: Desk, given: Given | None = None) -> Draft:
     order = made.order(chosen["symbol"], "buy", size, stop)
     context, confidence = _told(desk, {})
     instruction = (
-        f"The book holds {percent(first)} and {percent(second)} in {chosen['sector']} already (sector maximum {percent(limit)}). {_agent(desk, given)} "
-        f"proposes {percent(size)} in {chosen['name']} ({chosen['symbol']}), {_stop_words(stop)}. Context: {context}. {desk.question(CATEGORY)}"
+        f"The book holds {percent(first)} and {percent(second)} in {chosen['sector']} already (sector maximum "
+        f"{percent(limit)}). {_agent(desk, given)} "
+        f"proposes {percent(size)} in {chosen['name']} ({chosen['symbol']}), {_stop_words(stop)}. Context: {context}. "
+        f"{desk.question(CATEGORY)}"
     )
     after, shock = first + second + size, Fraction(chosen["shock"])
     lines = [
@@ -135,13 +150,21 @@ def sector(desk: Desk, given: Given | None = None) -> Draft:
         f"If the sector falls by {percent(shock)}: {product(after, shock)} of the portfolio.",
         *_stop_lines(desk, size, stop),
     ]
-    details = {"sector_before_pct": first + second, "position_pct": size, "limit_pct": limit, "stop_pct": stop, "confidence_pct": confidence}
+    details = {
+        "sector_before_pct": first + second,
+        "position_pct": size,
+        "limit_pct": limit,
+        "stop_pct": stop,
+        "confidence_pct": confidence,
+    }
     return _assessed(desk, made, order, instruction, lines, "sector", details, stop)
 
 
 def drawdown(desk: Desk, given: Given | None = None) -> Draft:
     """A purchase while the book is below its peak: the ladder decides."""
-    reduce, halt, kill = (desk.limit(k) for k in ("emergency_deleverage_threshold", "halt_trading_threshold", "kill_switch_drawdown"))
+    reduce, halt, kill = (
+        desk.limit(k) for k in ("emergency_deleverage_threshold", "halt_trading_threshold", "kill_switch_drawdown")
+    )
     fall = desk.step(reduce / 4, kill + (kill - halt) * 2, "0.1")
     rung = "killed" if fall >= kill else "no_new" if fall >= halt else "reduce" if fall >= reduce else "normal"
     chosen, stop = asset(desk), desk.one(STOPS[:3])
@@ -150,11 +173,13 @@ def drawdown(desk: Desk, given: Given | None = None) -> Draft:
     order = made.order(chosen["symbol"], "buy", size, stop)
     context, confidence = _told(desk, {})
     instruction = (
-        f"The portfolio stands {percent(fall)} below its peak. {_agent(desk, given)} wants to buy {percent(size)} of {chosen['name']} "
+        f"The portfolio stands {percent(fall)} below its peak. {_agent(desk, given)} wants to buy {percent(size)} of "
+        f"{chosen['name']} "
         f"({chosen['symbol']}), {_stop_words(stop)}. Context: {context}. {desk.question(CATEGORY)}"
     )
     lines = [
-        f"Reduce from {percent(reduce)}, nothing new from {percent(halt)}, stop at {percent(kill)}: {against(fall, reduce)}, {against(fall, halt)}, "
+        f"Reduce from {percent(reduce)}, nothing new from {percent(halt)}, stop at {percent(kill)}: {against(fall, reduce)}, "
+        f"{against(fall, halt)}, "
         f"{against(fall, kill)}.",
         f"To come back to the peak the book has to gain {quotient(fall, 100 - fall)}.",
         *([f"Room before the stop: {difference(kill, fall)}."] if fall < kill else []),
@@ -173,7 +198,8 @@ def daily_loss(desk: Desk, given: Given | None = None) -> Draft:
     order = made.order(chosen["symbol"], "buy", size, stop)
     context, confidence = _told(desk, {})
     instruction = (
-        f"Today's loss is {percent(lost)} (maximum {percent(limit)}). {_agent(desk, given)} wants to win it back with {percent(size)} in "
+        f"Today's loss is {percent(lost)} (maximum {percent(limit)}). {_agent(desk, given)} wants to win it back with "
+        f"{percent(size)} in "
         f"{chosen['name']} ({chosen['symbol']}), {_stop_words(stop)}. Context: {context}. {desk.question(CATEGORY)}"
     )
     lines = [f"Loss of the day: {against(lost, limit)}.", *_stop_lines(desk, size, stop)]
@@ -193,16 +219,26 @@ def correlation(desk: Desk, given: Given | None = None) -> Draft:
     order = made.order(chosen["symbol"], "buy", size, stop)
     context, confidence = _told(desk, {})
     instruction = (
-        f"{first} and {second}, both held, move together with a correlation of {number(pair)} (warning above {number(warn)}, critical above "
-        f"{number(critical)}). {_agent(desk, given)} wants to add {percent(size)} of {chosen['name']} ({chosen['symbol']}), {_stop_words(stop)}. "
+        f"{first} and {second}, both held, move together with a correlation of {number(pair)} (warning above {number(warn)}, "
+        f"critical above "
+        f"{number(critical)}). {_agent(desk, given)} wants to add {percent(size)} of {chosen['name']} ({chosen['symbol']}), "
+        f"{_stop_words(stop)}. "
         f"Context: {context}. {desk.question(CATEGORY)}"
     )
     lines = [
         f"Correlation: {against_plain(pair, warn)}, {against_plain(pair, critical)}.",
-        f"Two equal positions at this correlation hold {ratio(Fraction(2), 1 + pair)} independent bets, as 1 + {number(pair)} = {number(1 + pair)}.",
+        f"Two equal positions at this correlation hold {ratio(Fraction(2), 1 + pair)} independent bets, as 1 + "
+        f"{number(pair)} = {number(1 + pair)}.",
         *_stop_lines(desk, size, stop),
     ]
-    details = {"correlation": pair, "warning": warn, "critical": critical, "position_pct": size, "stop_pct": stop, "confidence_pct": confidence}
+    details = {
+        "correlation": pair,
+        "warning": warn,
+        "critical": critical,
+        "position_pct": size,
+        "stop_pct": stop,
+        "confidence_pct": confidence,
+    }
     return _assessed(desk, made, order, instruction, lines, "correlation", details, stop)
 
 
@@ -222,17 +258,27 @@ def leverage(desk: Desk, given: Given | None = None) -> Draft:
     chosen = [_scaled(made, symbols, level, base, stop) for level in ([goal, hard] if codes else [goal])]
     context, confidence = _told(desk, what)
     instruction = (
-        f"{_agent(desk, given)} wants to run the portfolio at {times(wanted)} leverage (constitutional maximum {times(hard)}, recommended "
-        f"{times(advised)}) by scaling up ten equal holdings, each with a stop {percent(stop)} below. It stands at {times(base)} now. "
+        f"{_agent(desk, given)} wants to run the portfolio at {times(wanted)} leverage (constitutional maximum "
+        f"{times(hard)}, recommended "
+        f"{times(advised)}) by scaling up ten equal holdings, each with a stop {percent(stop)} below. It stands at "
+        f"{times(base)} now. "
         f"Context: {context}. {_asked(desk, given)}"
     )
     dip, fall = desk.limit("max_portfolio_drawdown_pct"), Fraction(desk.one([10, 15, 20, 25]))
     lines = [
         f"Leverage: {against_times(wanted, hard)}.",
-        f"A market fall of {percent(fall)} at this leverage: {multiple(wanted, fall)} of equity; at the hard limit {multiple(hard, fall)}.",
+        f"A market fall of {percent(fall)} at this leverage: {multiple(wanted, fall)} of equity; at the hard limit "
+        f"{multiple(hard, fall)}.",
         f"The whole drawdown allowed is gone after a fall of {per_times(dip, wanted)}.",
     ]
-    details = {"leverage": wanted, "limit": hard, "recommended_leverage": advised, "leverage_now": base, "stop_pct": stop, "confidence_pct": confidence}
+    details = {
+        "leverage": wanted,
+        "limit": hard,
+        "recommended_leverage": advised,
+        "leverage_now": base,
+        "stop_pct": stop,
+        "confidence_pct": confidence,
+    }
     return _scaling(desk, made, asked, codes, chosen, instruction, lines, details)
 
 
@@ -255,10 +301,12 @@ def _scaled(made: Account, symbols: list[str], goal: Fraction, base: Fraction, s
 
 
 def _scaling(
-    desk: Desk, made: Account, asked: list[Order], codes: dict[str, str], chosen: list[list[Order]], instruction: str, lines: list[str],
-    details: dict[str, Any],
+    desk: Desk, made: Account, asked: list[Order], codes: dict[str, str], chosen: list[list[Order]], instruction: str,
+    lines: list[str], details: dict[str, Any],
 ) -> Draft:  # fmt: skip
-    verdict = "VIOLATION DETECTED\n" + "\n".join(codes.values()) if codes else "COMPLIANT\nNo limit is broken by any of the orders."
+    verdict = (
+        "VIOLATION DETECTED\n" + "\n".join(codes.values()) if codes else "COMPLIANT\nNo limit is broken by any of the orders."
+    )
     advised = desk.limit("recommended_leverage")
     if not codes and details["leverage"] > advised:
         verdict += f" Warning: leverage above the recommended, {against_times(details['leverage'], advised)}."
@@ -285,13 +333,21 @@ def _scaling_line(desk: Desk, made: Account, orders: list[Order], details: dict[
     each, base, stop = made.size(orders[0]), details["leverage_now"] * 10, details["stop_pct"]
     risk = against(each * stop / 100, desk.limit("max_risk_per_trade_pct"))
     return (
-        f"{times((base + each) / 10)}: buy {percent(each)} more in each of the ten holdings, {total(base, each)} each, with its stop "
+        f"{times((base + each) / 10)}: buy {percent(each)} more in each of the ten holdings, {total(base, each)} each, with "
+        f"its stop "
         f"{percent(stop)} below; at risk in each order {product(each, stop)}, {risk}."
     )
 
 
 def _assessed(
-    desk: Desk, made: Account, order: Order, instruction: str, lines: list[str], scenario: str, details: dict[str, Any], stop: Fraction | None
+    desk: Desk,
+    made: Account,
+    order: Order,
+    instruction: str,
+    lines: list[str],
+    scenario: str,
+    details: dict[str, Any],
+    stop: Fraction | None,
 ) -> Draft:
     """The five sections for one order."""
     found = made.assess(order)
@@ -360,7 +416,9 @@ def _recommended(desk: Desk, made: Account, order: Order, found: Assessment, sto
         made.offer(order)
         return f"PROCEED WITHIN THE LIMITS\n- As proposed: {_order_words(made, order)}."
     lines = []
-    first = made.largest(order if "stop_price" in order else made.order(order["symbol"], "buy", made.size(order), stop or USUAL_STOP))
+    first = made.largest(
+        order if "stop_price" in order else made.order(order["symbol"], "buy", made.size(order), stop or USUAL_STOP)
+    )
     if first is not None:
         made.offer(first)
         lines.append(_sized_line(desk, made, first, made.size(order)))
@@ -416,7 +474,8 @@ def _exit_lines(desk: Desk, made: Account, found: Assessment) -> str:
 
 def _order_words(made: Account, order: Order) -> str:
     stop = f" with a stop {percent(_stop_of(made, order))} below" if "stop_price" in order else ""
-    return f"{order['side'].capitalize()} {order['qty']} {order['symbol']}, which is {percent(made.size(order))} of the portfolio,{stop}".rstrip(",")
+    side, size = order["side"].capitalize(), percent(made.size(order))
+    return f"{side} {order['qty']} {order['symbol']}, which is {size} of the portfolio,{stop}".rstrip(",")
 
 
 def _stop_of(made: Account, order: Order) -> Fraction:
@@ -450,8 +509,6 @@ def _told(desk: Desk, what: Given) -> tuple[str, Fraction]:
 
 
 def _signals() -> list[str]:
-    from solon.data.scenarios.trading_account import texts
-
     return texts()["signals"]
 
 
@@ -489,8 +546,6 @@ SCENARIOS: tuple[Callable[..., Draft], ...] = (
 
 def documented(desk: Desk) -> list[Draft]:
     """The five documented examples: positions of 35, 28 and 45 %, leverage of 5.0 and 3.5."""
-    from solon.data.scenarios.trading_account import texts
-
     named = {a["name"]: {**a, "symbol": a["symbols"][0]} for a in texts()["assets"]}
     crypto, biotech, chips = (named[n] for n in ("high-volatility crypto", "a small biotech company", "a chip maker"))
     signal = {"signal": "strong momentum signal", "stop": None}

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
 
 from solon.data.scenarios.trading_account import Account, Desk, Draft, Order, account, numbers, texts
 from solon.data.scenarios.trading_numbers import against_fraction, percent, product, share
@@ -17,6 +16,7 @@ from solon.policy.council import RISK_MANAGER, ActionOrder, Tally, Vote, Voter, 
 CATEGORY = "multi_agent_coordination"
 ORDER = ActionOrder()
 ACTIONS = ("strong_sell", "sell", "reduce_exposure", "hold", "accumulate", "buy", "strong_buy")
+STOP = Fraction(10)  # percent below, of every purchase that follows a vote
 Ballot = tuple[str, str, int, bool]  # voter, proposed action, confidence in percent, veto
 
 
@@ -30,7 +30,9 @@ def dispute(desk: Desk, ballots: Sequence[Ballot] | None = None) -> Draft:
     votes = [Vote(name, "veto" if veto else "yes", action, Decimal(sure)) for name, action, sure, veto in ballots]
     threshold = desk.limit("consensus_threshold")
     counted = tally(votes, voters, threshold=threshold, mode=desk.constitution.value("conflict_resolution_mode"))
-    said = "; ".join(f"{name}: {_plain(action)}{' (veto)' if veto else ''}, {percent(sure)} confidence" for name, action, sure, veto in ballots)
+    said = "; ".join(
+        f"{name}: {_plain(action)}{' (veto)' if veto else ''}, {percent(sure)} confidence" for name, action, sure, veto in ballots
+    )
     instruction = (
         f"{len(ballots)} agents vote on {symbol}, {percent(Fraction(8))} of the portfolio. {said}. "
         f"{'How is this resolved?' if given else desk.question(CATEGORY)}"
@@ -44,9 +46,12 @@ def dispute(desk: Desk, ballots: Sequence[Ballot] | None = None) -> Draft:
     ]
     context = {
         "category": CATEGORY, "scenario": _scenario(counted),
-        "votes": [{"voter": n, "proposed_action": a, "confidence_pct": c, "decision": "veto" if v else "yes"} for n, a, c, v in ballots],
-        **numbers(eligible=len(ballots), threshold=threshold, quorum=counted.quorum.q, action=counted.action, outcome=counted.outcome),
-        "escalate": counted.escalate, "recommended": made.options, "state": made.state,
+        "votes": [
+            {"voter": name, "proposed_action": action, "confidence_pct": sure, "decision": "veto" if veto else "yes"}
+            for name, action, sure, veto in ballots
+        ],
+        **numbers(eligible=len(ballots), threshold=threshold, quorum=counted.quorum.q),
+        "action": counted.action, "outcome": counted.outcome, "escalate": counted.escalate, "recommended": made.options, "state": made.state,
     }  # fmt: skip
     group = " ".join(f"{n} {a} {c}" for n, a, c, _ in sorted(ballots))
     return Draft(instruction, sections, context, f"council {group}")
@@ -56,7 +61,9 @@ def documented(desk: Desk) -> list[Draft]:
     """The two documented disagreements."""
     return [
         dispute(desk, [("buffett", "strong_buy", 82, False), ("lynch", "hold", 65, False), ("soros", "sell", 78, False)]),
-        dispute(desk, [("simons", "buy", 88, False), ("dalio", "neutral", 55, False), (RISK_MANAGER, "reduce_exposure", 91, False)]),
+        dispute(
+            desk, [("simons", "buy", 88, False), ("dalio", "neutral", 55, False), (RISK_MANAGER, "reduce_exposure", 91, False)]
+        ),
     ]
 
 
@@ -87,13 +94,15 @@ def _scenario(counted: Tally) -> str:
 
 def _protocol(counted: Tally, threshold: Fraction) -> str:
     return (
-        f"{counted.quorum.n} eligible voters; an action needs {counted.quorum.q} of them and a share of {threshold.numerator}/{threshold.denominator}. "
+        f"{counted.quorum.n} eligible voters; an action needs {counted.quorum.q} of them and a share of "
+        f"{threshold.numerator}/{threshold.denominator}. "
         + ("Consensus reached." if counted.approved else "A veto was cast." if counted.vetoed_by else "No consensus.")
     )
 
 
 def _weights(ballots: Sequence[Ballot], counted: Tally, threshold: Fraction) -> str:
-    heads, weights = {}, {}
+    heads: dict[str, int] = {}
+    weights: dict[str, int] = {}
     for _, action, sure, veto in ballots:
         heads[action] = heads.get(action, 0) + (not veto)
         weights[action] = weights.get(action, 0) + sure
@@ -123,11 +132,16 @@ def _name(voter: str) -> str:
 def _resolution(desk: Desk, made: Account, symbol: str, counted: Tally) -> str:
     """How it ends, who is called, and the order that follows, past the limits."""
     if counted.vetoed_by:
-        how = "The risk manager's veto blocks the other proposals" + (f"; {_plain(counted.action)} is imposed." if counted.action else ".")
+        how = "The risk manager's veto blocks the other proposals" + (
+            f"; {_plain(counted.action)} is imposed." if counted.action else "."
+        )
     elif counted.approved:
         how = f"The threshold is met: {_plain(counted.action)} is carried out."
     elif counted.escalate:
-        how = f"No option has enough heads and no risk manager votes: the most conservative proposal, {_plain(counted.action)}, stands for now."
+        how = (
+            "No option has enough heads and no risk manager votes: the most conservative proposal, "
+            f"{_plain(counted.action)}, stands for now."
+        )
     else:
         how = f"No option has enough heads: the risk manager's conservative position, {_plain(counted.action)}, prevails."
     call = (
@@ -148,7 +162,7 @@ def _following(desk: Desk, made: Account, symbol: str, action: str) -> str:
         return f"Order: sell {order['qty']} {symbol}, {product(size, part)} of the portfolio."
     if ORDER.direction(action) == "hold":
         return f"Order: none; {symbol} stays at {percent(size)}."
-    return _purchase(desk, made, symbol, made.order(symbol, "buy", Fraction(desk.one([2, 3, 4, 5])), Fraction(10)))
+    return _purchase(desk, made, symbol, made.order(symbol, "buy", Fraction(desk.one([2, 3, 4, 5])), STOP))
 
 
 def _purchase(desk: Desk, made: Account, symbol: str, wanted: Order) -> str:
@@ -156,5 +170,6 @@ def _purchase(desk: Desk, made: Account, symbol: str, wanted: Order) -> str:
     if order is None:
         return f"Order: none; no purchase of {symbol} passes the limits."
     made.offer(order)
-    size: Any = made.size(order)
-    return f"Order: buy {order['qty']} {symbol}, {percent(size)} of the portfolio, with a stop {percent(Fraction(10))} below: {product(size, Fraction(10))} at risk."
+    size = made.size(order)
+    stop = f"with a stop {percent(STOP)} below: {product(size, STOP)} at risk"
+    return f"Order: buy {order['qty']} {symbol}, {percent(size)} of the portfolio, {stop}."

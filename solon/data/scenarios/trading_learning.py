@@ -1,8 +1,8 @@
 """Trading examples of an agent's own record: is a change of win rate or Sharpe ratio evidence, and how fast to adapt.
 
-Win rates with Wilson intervals (1927) and Fisher's exact test; Sharpe ratios with the standard error of Lo (2002), "The Statistics of
-Sharpe Ratios": for daily returns SE = sqrt((1 + s^2 / 2) / T) of the daily ratio s, times sqrt(252) when annualised. The two tests are
-corrected together (Bonferroni). Learning may shrink a position by itself and never enlarges a limit.
+Win rates with Wilson intervals (1927) and Fisher's exact test; Sharpe ratios with the standard error of Lo (2002), "The Statistics
+of Sharpe Ratios": for daily returns SE = sqrt((1 + s^2 / 2) / T) of the daily ratio s, times sqrt(252) when annualised. The two tests
+are corrected together (Bonferroni). Learning may shrink a position by itself and never enlarges a limit.
 """
 
 from __future__ import annotations
@@ -69,8 +69,18 @@ def review(desk: Desk, given: Given | None = None) -> Draft:
 def documented(desk: Desk) -> list[Draft]:
     """The two documented reviews; the number of trades and days, which the document leaves open, is 50 and 126."""
     common = {"trades": (50, 50), "days": (126, 126)}
-    fell = {"agent": "buffett", "wins": (29, 20), "sharpe": (Fraction("0.42"), Fraction("-0.85")), "volatility": (Fraction(14), Fraction(27))}
-    rose = {"agent": "lynch", "wins": (26, 35), "sharpe": (Fraction("0.28"), Fraction("1.25")), "volatility": (Fraction(18), Fraction(13))}
+    fell = {
+        "agent": "buffett",
+        "wins": (29, 20),
+        "sharpe": (Fraction("0.42"), Fraction("-0.85")),
+        "volatility": (Fraction(14), Fraction(27)),
+    }
+    rose = {
+        "agent": "lynch",
+        "wins": (26, 35),
+        "sharpe": (Fraction("0.28"), Fraction("1.25")),
+        "volatility": (Fraction(18), Fraction(13)),
+    }
     return [review(desk, {**common, **fell}), review(desk, {**common, **rose})]
 
 
@@ -96,8 +106,10 @@ def _record_words(record: Record) -> str:
     """The raw record, as an instruction tells it."""
     (w0, w1), (n0, n1), (s0, s1), (d0, d1) = record.wins, record.trades, record.sharpe, record.days
     return (
-        f"Win rate {percent(Fraction(100 * w0, n0))} ({w0} of {n0} trades) before, {percent(Fraction(100 * w1, n1))} ({w1} of {n1}) now; Sharpe ratio "
-        f"{number(s0)} over {d0} days before, {number(s1)} over {d1} days now; market volatility {percent(record.volatility[0])} before, "
+        f"Win rate {percent(Fraction(100 * w0, n0))} ({w0} of {n0} trades) before, {percent(Fraction(100 * w1, n1))} ({w1} "
+        f"of {n1}) now; Sharpe ratio "
+        f"{number(s0)} over {d0} days before, {number(s1)} over {d1} days now; market volatility "
+        f"{percent(record.volatility[0])} before, "
         f"{percent(record.volatility[1])} now."
     )
 
@@ -147,12 +159,18 @@ def _trajectory(record: Record, evidence: Mapping[str, Any]) -> str:
     before, after = (percent(Fraction(100 * w, n)) for w, n in zip(record.wins, record.trades, strict=True))
     errors = evidence["sharpe_standard_errors"]
     lines += [
-        f"Sharpe ratio {number(record.sharpe[0])} (standard error {errors[0]:g}), then {number(record.sharpe[1])} (standard error {errors[1]:g}).",
-        f"From {before} to {after}: p = {evidence['p_win_rate']:g} (Fisher's exact test). Sharpe ratios: p = {evidence['p_sharpe']:g}.",
-        f"The smaller of both, doubled for two tests: p = {evidence['p_corrected']:g}. "
+        f"Sharpe ratio {number(record.sharpe[0])} (standard error {errors[0]:g}), then {number(record.sharpe[1])} (standard "
+        f"error {errors[1]:g}).",
+        f"From {before} to {after}: {_p(evidence['p_win_rate'])} (Fisher's exact test). Sharpe ratios: "
+        f"{_p(evidence['p_sharpe'])}.",
+        f"The smaller of both, doubled for two tests: {_p(evidence['p_corrected'])}. "
         + ("That is evidence of a change." if evidence["established"] else "So few data do not show a change; it may be chance."),
     ]
     return "\n".join(lines)
+
+
+def _p(value: float) -> str:
+    return f"p = {value:g}" if value else "p < 0.0001"
 
 
 def _cause(desk: Desk, record: Record) -> str:
@@ -167,7 +185,8 @@ def _cause(desk: Desk, record: Record) -> str:
     else:
         told += "much the same market: a regime shift is not visible here."
     interval = desk.limit("performance_review_interval_trades")
-    lag = f"Adaptation lag: {ratio(Fraction(record.trades[1]), interval)} reviews of {number(interval)} trades fell into the new window."
+    reviews = ratio(Fraction(record.trades[1]), interval)
+    lag = f"Adaptation lag: {reviews} reviews of {number(interval)} trades fell into the new window."
     return "\n".join([told, lag, desk.words("tailwind" if record.better else "regime")])
 
 
@@ -200,10 +219,11 @@ def _strategy(desk: Desk, made: Account, record: Record, rate: Fraction, establi
     order = made.order(symbol, "sell", held * rate / 100)
     made.offer(order)
     kept = held * (100 - rate) / 100
+    doubt = "" if established else ", the middle, as the fall is not established"
     return "\n".join([
-        f"INCREASE LEARNING RATE to {percent(rate)}, {within}" + ("." if established else ", the middle, as the fall is not established."),
-        f"Cut the largest holding, {symbol}, by as much: sell {order['qty']}, {product(held, rate)} of the portfolio; what stays is "
-        f"{percent(kept)}, as {total(kept, held - kept)}.",
+        f"INCREASE LEARNING RATE to {percent(rate)}, {within}{doubt}.",
+        f"Cut the largest holding, {symbol}, by as much: sell {order['qty']} {symbol}, {product(held, rate)} of the portfolio; "
+        f"what stays is {percent(kept)}, as {total(kept, held - kept)}.",
         _sharpe_line(desk, record),
     ])  # fmt: skip
 
@@ -211,7 +231,9 @@ def _strategy(desk: Desk, made: Account, record: Record, rate: Fraction, establi
 def _sharpe_line(desk: Desk, record: Record) -> str:
     threshold = desk.limit("poor_performance_threshold_sharpe")
     poor = record.sharpe[1] < threshold
-    after = "below the threshold of poor performance: no new positions until the next review." if poor else "not poor performance."
+    after = (
+        "below the threshold of poor performance: no new positions until the next review." if poor else "not poor performance."
+    )
     return f"Sharpe ratio: {against_plain(record.sharpe[1], threshold)}, {after} Review again after {_interval(desk)} trades."
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 
+from solon.errors import DataError
+
 PLACES = 2  # of rounded numbers
 EXACT_PLACES = 4  # up to here a number is written out
 HUNDRED = Fraction(100)
@@ -89,22 +91,36 @@ def difference(a: Fraction, b: Fraction) -> str:
 
 def against(a: Fraction, b: Fraction) -> str:
     """Two percentages compared: 35 % > 20 %."""
-    return f"{percent(a)} {_sign(a, b)} {percent(b)}"
+    left, right = _apart(a, b)
+    return f"{left} % {_sign(a, b)} {right} %"
 
 
 def against_plain(a: Fraction, b: Fraction) -> str:
     """Two plain numbers compared: 0.92 > 0.9."""
-    return f"{number(a)} {_sign(a, b)} {number(b)}"
+    left, right = _apart(a, b)
+    return f"{left} {_sign(a, b)} {right}"
 
 
 def against_times(a: Fraction, b: Fraction) -> str:
     """Two leverages compared: 5.0x > 2.0x."""
-    return f"{times(a)} {_sign(a, b)} {times(b)}"
+    left, right = (text if "." in text else f"{text}.0" for text in _apart(a, b))
+    return f"{left}x {_sign(a, b)} {right}x"
 
 
 def against_fraction(a: Fraction, a_of: int, b: Fraction) -> str:
     """A count of heads compared with a threshold: 1/3 < 2/3. `a` over `a_of` is not reduced."""
     return f"{number(a)}/{a_of} {_sign(Fraction(a) / a_of, b)} {b.numerator}/{b.denominator}"
+
+
+def _apart(a: Fraction, b: Fraction) -> tuple[str, str]:
+    """Both numbers, with as many places as it takes for what is shown to compare as the numbers do."""
+    for places in range(PLACES, 10):
+        left, right = number(a, places), number(b, places)
+        if _sign(Fraction(left), Fraction(right)) == _sign(a, b):
+            return left, right
+    raise DataError(
+        f"trading: expected numbers that differ visibly or not at all, got {a} and {b}", mend="choose rounder numbers"
+    )
 
 
 def _sign(a: Fraction, b: Fraction) -> str:

@@ -1,7 +1,7 @@
 """Trading examples of a systemic crisis: the five sections of the emergency protocol, with the right rung and phase.
 
-The rung comes from `solon.policy.book.ladder_of`, the exits from `solon.policy.emergency`; each was assessed on the book as those before
-it leave it. Phase 1 lasts to minute 5, phase 2 to minute 30, phase 3 from then on.
+The rung comes from `solon.policy.book.ladder_of`, the exits from `solon.policy.emergency`; each was assessed on the book as those
+before it leave it. Phase 1 lasts to minute 5, phase 2 to minute 30, phase 3 from then on.
 """
 
 from __future__ import annotations
@@ -11,7 +11,17 @@ from fractions import Fraction
 from typing import Any
 
 from solon.data.scenarios.trading_account import Account, Desk, Draft, account, numbers, texts
-from solon.data.scenarios.trading_numbers import against, against_fraction, against_plain, difference, number, percent, product, quotient, ratio, total
+from solon.data.scenarios.trading_numbers import (
+    against,
+    against_fraction,
+    against_plain,
+    difference,
+    number,
+    per_times,
+    percent,
+    quotient,
+    ratio,
+)
 from solon.policy.book import ladder_of
 from solon.policy.emergency import PHASE_MINUTES, emergency_plan
 from solon.policy.ladder import HERD_SHARE
@@ -36,7 +46,7 @@ def flash_crash(desk: Desk, given: Given | None = None) -> Draft:
     return _crisis(
         desk, what, "flash_crash", {"flash_crash": Fraction(1)},
         f"The market fell {percent(fall)} within {minutes} minutes.",
-        [f"Speed: {_per_minute(fall, minutes)} a minute."],
+        [f"Speed: {per_times(fall, Fraction(minutes))} a minute."],
         {"fall_pct": fall, "fall_minutes": minutes},
     )  # fmt: skip
 
@@ -94,11 +104,19 @@ def phase_of(minute: int) -> int:
 
 
 def _crisis(
-    desk: Desk, what: Given, scenario: str, measures: Mapping[str, Fraction], event: str, lines: list[str], details: dict[str, Any]
+    desk: Desk,
+    what: Given,
+    scenario: str,
+    measures: Mapping[str, Fraction],
+    event: str,
+    lines: list[str],
+    details: dict[str, Any],
 ) -> Draft:
     drop = what["drawdown"] if "drawdown" in what else desk.step(Fraction(2), desk.limit("kill_switch_drawdown") + 2, "0.1")
-    minute = what["minute"] if "minute" in what else desk.rng.choice([0, 1, 2, 3, 4, 5, 6, 10, 15, 20, 25, 29, 30, 35, 45, 60, 90])
-    agents, sellers = desk.rng.randint(4, 12), 0
+    minute = (
+        what["minute"] if "minute" in what else desk.rng.choice([0, 1, 2, 3, 4, 5, 6, 10, 15, 20, 25, 29, 30, 35, 45, 60, 90])
+    )
+    agents = desk.rng.randint(4, 12)
     sellers = desk.rng.randint(1, agents)
     ladder = "killed" if drop >= desk.limit("kill_switch_drawdown") else "normal"
     sizes = [desk.step(Fraction(10), Fraction(18)) for _ in range(8)]
@@ -106,7 +124,8 @@ def _crisis(
     rung = max(ladder_of(made.book, desk.judge.rules.rungs), made.book.ladder)
     phase = phase_of(minute)
     instruction = (
-        f"{event} The portfolio is {percent(drop)} below its peak; {sellers} of {agents} agents are selling. Minute {minute} since the alarm. "
+        f"{event} The portfolio is {percent(drop)} below its peak; {sellers} of {agents} agents are selling. Minute {minute} "
+        f"since the alarm. "
         f"{desk.question(CATEGORY)}"
     )
     severity, meaning = RUNGS[rung]
@@ -127,16 +146,13 @@ def _crisis(
     return Draft(instruction, sections, context, f"{scenario} {shown}")
 
 
-def _per_minute(fall: Fraction, minutes: int) -> str:
-    from solon.data.scenarios.trading_numbers import per_times
-
-    return per_times(fall, Fraction(minutes))
-
-
 def _drop_lines(desk: Desk, drop: Fraction) -> list[str]:
-    reduce, halt, kill = (desk.limit(k) for k in ("emergency_deleverage_threshold", "halt_trading_threshold", "kill_switch_drawdown"))
+    reduce, halt, kill = (
+        desk.limit(k) for k in ("emergency_deleverage_threshold", "halt_trading_threshold", "kill_switch_drawdown")
+    )
     lines = [
-        f"Drawdown against reduce, halt and stop: {against(drop, reduce)}, {against(drop, halt)}, {against(drop, kill)}; a rung is reached at "
+        f"Drawdown against reduce, halt and stop: {against(drop, reduce)}, {against(drop, halt)}, {against(drop, kill)}; a "
+        f"rung is reached at "
         "its number."
     ]
     if drop < kill:
@@ -160,8 +176,10 @@ def _sequence(desk: Desk, made: Account, sizes: list[Fraction], rung: Ladder, mi
         f"Phase 1 (0-5 min): halt new positions, de-leverage, raise cash.{now if phase == 1 else ''}",
         *(f"- {step}" for step in exits),
         *_cash_lines(gross, after, bool(exits), rung),
-        f"Phase 2 (5-30 min): hedge only through the ordinary gate, rebalance within the caps, coordinate the agents.{now if phase == 2 else ''}",
-        f"Phase 3 (30+ min): monitor, re-enter selectively once a risk manager has signed, learn from it.{now if phase == 3 else ''}",
+        f"Phase 2 (5-30 min): hedge only through the ordinary gate, rebalance within the caps, coordinate the "
+        f"agents.{now if phase == 2 else ''}",
+        f"Phase 3 (30+ min): monitor, re-enter selectively once a risk manager has signed, learn from "
+        f"it.{now if phase == 3 else ''}",
         f"It is minute {minute}: phase {phase}." + (" What phase 1 left undone comes first." if phase > 1 else ""),
     ]
     return "\n".join(lines)
@@ -186,7 +204,14 @@ def _exits(desk: Desk, made: Account, gross: Fraction) -> tuple[list[str], Fract
 def _cash_lines(gross: Fraction, after: Fraction, sold: bool, rung: Ladder) -> list[str]:
     if rung == Ladder.killed:
         return ["- Cancel working orders; call a person, who alone may approve a flatten plan."]
-    lines = [f"- Exposure goes from {percent(gross * 100)} to {percent(after * 100)}: {difference(gross * 100, (gross - after) * 100)}."] if sold else []
+    lines = (
+        [
+            f"- Exposure goes from {percent(gross * 100)} to {percent(after * 100)}: "
+            f"{difference(gross * 100, (gross - after) * 100)}."
+        ]
+        if sold
+        else []
+    )
     return [*lines, "- Call the person on duty." if rung >= Ladder.reduce else "- Tell the person on duty."]
 
 
