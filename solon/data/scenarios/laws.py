@@ -2,9 +2,9 @@
 
     rows = generate(10_000, load("five-laws"), seed=1)
 
-Every row is composed of a topic (`topics`), a wording (`framings`) and an answer written for the topic (`replies`); conflicts of laws
-and talks of several turns have modules of their own. Topics are named and never explained; a complying answer is never written out,
-`response_harmful` is null or one placeholder sentence. The requested act decides, never the framing: stories come in pairs that
+Every row is composed of a topic (`topics`), a wording (`framings`) and an answer written for the topic (`replies`); conflicts of
+laws and talks of several turns have modules of their own. Topics are named and never explained; a complying answer is never
+written out, `response_harmful` is null or one placeholder sentence. The requested act decides, never the framing: stories come in pairs that
 differ only in whether usable instructions are asked for (tag `pair:…` on both rows).
 """
 

@@ -1,7 +1,7 @@
 """What the laws generator has to make: how many rows for each law, type and difficulty. Pure arithmetic.
 
-The documented counts by law sum to 750 and those by type to 800, so both cannot hold. The law counts are taken as they stand, and the
-default types are 450 blocked, 150 safe, 50 edge, with conflicts and multi-turn rows as the law counts ask (design/0003).
+The documented counts by law sum to 750 and those by type to 800, so both cannot hold. The law counts are taken as they stand, and
+the default types are 450 blocked, 150 safe, 50 edge, with conflicts and multi-turn rows as the law counts ask.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def plan(n: int, laws: Quota | None = None, types: Quota | None = None, difficul
     by_type = _asked("types", types, EXAMPLE_TYPES, n)
     by_law, by_type = _completed(n, by_law, by_type)
     by_difficulty = _asked("difficulties", difficulties, DIFFICULTIES, n) or counts(DEFAULT_DIFFICULTIES, n)
-    return joint_table({"law": by_law, "type": by_type, "difficulty": by_difficulty}, _allowed)
+    table = joint_table({"law": by_law, "type": by_type, "difficulty": by_difficulty}, _allowed)
+    return {(law, kind, difficulty): count for (law, kind, difficulty), count in table.items()}
 
 
 def spread(table: Mapping[Cell, int], rng: random.Random) -> list[Cell]:

@@ -1,7 +1,7 @@
 """Talks of several turns in which a user works towards a forbidden act, with a label on the turn that crosses the line.
 
-User turns are labelled `harmless`, `approach` (a hint), `crossing` (the first request for the act) and `pressure` (after it). The tag
-`crosses_at:K` counts user turns from 1. Texts: `multi_turn.yaml`.
+User turns are labelled `harmless`, `approach` (a hint), `crossing` (the first request for the act) and `pressure` (after it). The
+tag `crosses_at:K` counts user turns from 1. Texts: `multi_turn.yaml`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The answers of the laws generator: refusals with a reason and an offer, useful answers, scenes, and the critiques. Texts: `replies.yaml`.
+"""The answers of the laws generator: refusals with reason and offer, useful answers, scenes, critiques. Texts: `replies.yaml`.
 
 A refusal names the act, gives a reason that was written for its topic, names the law, and offers a help that was written for its
 topic. Which wording surrounds them depends on how the request was framed.
@@ -15,6 +15,8 @@ from typing import Any
 from solon.constitution import Constitution
 from solon.data.scenarios.topics import LAWS, Act, Draw, Question, read_yaml
 from solon.errors import DataError
+
+_HAS_REASON = re.compile(r"because|since|:|; asking|either\.$|neither|\bno\.$|never|decline it as")
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,18 @@ def refusal(act: Act, device: str, law: Law, draw: Draw) -> str:
         parts = ("care", "care_no", "care_now")
         body = " ".join(draw.one(texts()["decline"][part]) for part in parts) + " " + draw.one(texts()["offer"])
         return body.format(**values)
+    return f"{_declined(device, draw)} {draw.one(texts()['offer'])}".format(**values)
+
+
+def _declined(device: str, draw: Draw) -> str:
+    """What is declined, why, and by which law, still to be filled in."""
     known = texts()["decline"]
+    if draw.rng.random() < 0.2:
+        return draw.one(texts()["first"])
     decline = draw.one(known[device] if device in known and draw.rng.random() < 0.6 else known["any"])
-    if draw.rng.random() < 0.25:  # the reason first, so the law is named after the refusal
-        body = f"{{Reason}}. {decline} {{Law}} ({{title}}) rules it out."
-    else:
-        body = f"{decline} {draw.one(texts()['reason'])}"
-    return f"{body} {draw.one(texts()['offer'])}".format(**values)
+    if _HAS_REASON.search(decline):
+        return f"{decline} {draw.one(texts()['reason'])}"
+    return decline.removesuffix(".") + draw.one(texts()["joined"])
 
 
 def answer(question: Question, draw: Draw, slots: Mapping[str, str]) -> str:

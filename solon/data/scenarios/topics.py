@@ -51,8 +51,8 @@ class Topic:
     """A hazardous topic of one law, with its harmless siblings.
 
     `acts`: (infinitive, gerund as said to the asker), both with {x}; `things`: values of {x}; `own`: the act is aimed at this
-    assistant; `make`: a text or design is asked for, not a method; `care`: the asker may be in danger; `refusal_only`: nothing but
-    refusals and protection; `only`: the devices that suit it (all when empty).
+    assistant; `make`: a text or design is asked for, not a method; `care`: the asker may be in danger; `refusal_only`: nothing
+    but refusals and protection; `only`: the devices that suit it (all when empty).
     """
 
     id: str
