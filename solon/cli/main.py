@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 import solon
-from solon.cli import constitutions, data, job, lab, machine
+from solon.cli import constitutions, data, decisions, job, lab, machine, signing
 from solon.cli.output import explain
 from solon.errors import SolonError
 
@@ -61,6 +61,8 @@ def _root(
 job.register(app)
 constitutions.register(app)
 machine.register(app)
+decisions.register(app)
+signing.register(app)
 app.add_typer(lab.app, name="lab")
 app.add_typer(data.app, name="data")
 

@@ -1,0 +1,212 @@
+"""A governance folder: ledger, switch, registry and voters' memory side by side, opened together.
+
+home = Home("governance")
+with home.governor("trading") as governor:
+    governor.decide(action, state)
+
+governance/ledger.db (+ .tip, .key, .pub, .lock)   switch.db   registry.json (the chain)   voters/KEY.db
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from solon.constitution import Constitution
+from solon.errors import InputError, IntegrityError
+from solon.governance.governor import Governor
+from solon.governance.killswitch import Switch
+from solon.governance.registry import Member, Registry, RegistryRefused, chain, follow
+from solon.governance.review import ReviewQueue
+from solon.governance.votes import VoterMemory
+from solon.ledger.dsse import Envelope, read, seal
+from solon.ledger.keys import PrivateKey, PublicKey, read_private, read_public
+from solon.ledger.storage import Ledger
+
+
+def ledger_key(path: Path | str) -> PrivateKey:
+    """The key beside a ledger (FILE.key), made with its .pub when neither the ledger nor the key exists yet.
+
+    Raises:
+        KeyRefused: the ledger exists but its key does not, or others can read it.
+    """
+    path, file = Path(path), Path(f"{path}.key")
+    if not file.exists() and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        key = PrivateKey.generate("ledger")
+        file.touch(mode=0o600, exist_ok=False)
+        file.write_text(key.secret_text + "\n", encoding="ascii")
+        Path(f"{path}.pub").write_text(key.public.text + "\n", encoding="ascii")
+    return read_private(file)
+
+
+def open_ledger(path: Path | str) -> Ledger:
+    """Open a ledger for writing with the key beside it, or begin one."""
+    key = ledger_key(path)
+    return Ledger.open(path, key)
+
+
+def read_ledger(path: Path | str, public: Path | str | None = None) -> Ledger:
+    """Open a ledger for reading with a public key (default: FILE.pub, which shows less than a key kept elsewhere)."""
+    if not Path(path).is_file() and not Path(f"{path}.tip").is_file():
+        raise InputError(f"{path}: expected a ledger, got no file", mend="name the file given with --ledger")
+    return Ledger.read(path, read_public(public if public is not None else f"{path}.pub"))
+
+
+def read_json(path: Path | str, what: str) -> Any:
+    """A JSON file. Raises InputError."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected {what} in JSON, got {error}", mend="check the path and the file") from error
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write a JSON file."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_registry(path: Path | str) -> Registry:
+    """The newest registry of a chain file. Raises InputError, RegistryRefused, IntegrityError."""
+    value = read_json(path, "a registry chain")
+    if not isinstance(value, dict) or set(value) != {"chain"} or not isinstance(value["chain"], list):
+        raise InputError(f'{path}: expected {{"chain": […]}}, got something else', mend="make it with: solon keys register")
+    return chain(value["chain"])
+
+
+class Home:
+    """A governance folder. Nothing is opened before it is needed."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self.ledger_path = self.folder / "ledger.db"
+        self.switch_path = self.folder / "switch.db"
+        self.registry_path = self.folder / "registry.json"
+
+    def registry(self) -> Registry:
+        """The registry. Raises InputError where there is none."""
+        return read_registry(self.registry_path)
+
+    def switch(self) -> Switch:
+        """The switch; made together with a new folder. Where a ledger exists, a missing switch counts as stopped."""
+        if self.ledger_path.exists():
+            return Switch(self.switch_path)
+        return Switch.create(self.switch_path)
+
+    def memory(self, key: PrivateKey) -> VoterMemory:
+        """What a key has signed."""
+        folder = self.folder / "voters"
+        folder.mkdir(parents=True, exist_ok=True)
+        return VoterMemory(folder / f"{key.id[:16]}.db")
+
+    @contextmanager
+    def governor(self, constitution: Constitution | str, *, change: Envelope | None = None) -> Iterator[Governor]:
+        """Everything opened, and closed afterwards. Without a registry nobody can approve, stop by signature, or resume."""
+        switch = self.switch()
+        ledger = open_ledger(self.ledger_path)
+        try:
+            registry = self.registry() if self.registry_path.exists() else None
+            self._no_rollback(ledger, registry)
+            reviews = ReviewQueue(ledger, registry) if registry is not None else None
+            yield Governor(constitution, ledger=ledger, switch=switch, registry=registry, reviews=reviews, change=change)
+        finally:
+            ledger.close()
+            switch.close()
+
+    @contextmanager
+    def reviews(self) -> Iterator[ReviewQueue]:
+        """The review queue."""
+        ledger = open_ledger(self.ledger_path)
+        try:
+            registry = self.registry()
+            self._no_rollback(ledger, registry)
+            yield ReviewQueue(ledger, registry)
+        finally:
+            ledger.close()
+
+    def _no_rollback(self, ledger: Ledger, registry: Registry | None) -> None:
+        """The registry that is used is logged; an older or another one is refused afterwards."""
+        last = ledger.of_kind("registry_seen", newest=1)
+        seen = last[0].record["body"] if last else None
+        if seen is not None and registry is None:
+            raise IntegrityError(f"{self.registry_path}: expected epoch {seen['epoch']} or later, got no file", mend="restore it")
+        if registry is None or (seen is not None and seen["digest"] == registry.digest):
+            return
+        if seen is not None and registry.epoch <= seen["epoch"]:
+            raise IntegrityError(
+                f"{self.registry_path}: expected an epoch above {seen['epoch']}, got {registry.epoch}: an old or another one",
+                mend="restore the newest",
+            )
+        ledger.append("registry_seen", {"epoch": registry.epoch, "digest": registry.digest, "network": registry.network})
+
+
+# --- registry files ---------------------------------------------------------------------------------------------------------
+
+
+def extend_registry(
+    path: Path | str, changed: Registry, keys: Sequence[PrivateKey], *, pending: Path | str | None = None
+) -> tuple[Registry | None, str]:
+    """Sign the next record of a chain file and add it once enough have signed.
+
+    Args:
+        changed: the registry wanted; epoch and predecessor are set here.
+        pending: where signatures gather while they are too few; read first where it exists.
+
+    Returns:
+        The new registry and an empty text, or None and what is missing.
+
+    Raises:
+        RegistryRefused: too few signatures and nowhere to keep them, or the pending record is another change.
+    """
+    path = Path(path)
+    links = read_json(path, "a registry chain")["chain"] if path.exists() else []
+    old = chain(links) if links else None
+    wanted = replace(changed, epoch=1 if old is None else old.epoch + 1, previous="" if old is None else old.digest)
+    envelope = seal("registry", wanted.record, [])
+    if pending is not None and Path(pending).exists():
+        gathered = read(read_json(pending, "a pending registry record"), "registry")
+        if gathered.payload != envelope.payload:
+            raise RegistryRefused(f"{pending}: holds another change", mend="finish it or remove the file")
+        envelope = gathered
+    for key in keys:
+        envelope = envelope.signed_by(key)
+    try:
+        new = follow(old, envelope)
+    except RegistryRefused as error:
+        if pending is None or "asks for" not in error.what:
+            raise
+        write_json(pending, envelope.as_dict())
+        return None, error.what
+    write_json(path, {"chain": [*links, envelope.as_dict()]})
+    if pending is not None:
+        Path(pending).unlink(missing_ok=True)
+    return new, ""
+
+
+def with_members(old: Registry | None, network: str, members: Sequence[Member], **changes: Any) -> Registry:
+    """A registry with members added or replaced by id, and fields changed."""
+    if old is None:
+        return Registry(network, 1, tuple(members), **changes)
+    named = {member.id: member for member in (*old.members, *members)}
+    return replace(old, members=tuple(named.values()), **changes)
+
+
+def rotated(old: Registry, name: str, public: PublicKey) -> Registry:
+    """The same members with another key for one of them."""
+    return replace(old, members=tuple(replace(m, key=public.id) if m.id == name else m for m in _with(old, name)))
+
+
+def suspended(old: Registry, name: str, on: bool = True) -> Registry:
+    """The same members with one suspended (or no longer)."""
+    return replace(old, members=tuple(replace(m, suspended=on) if m.id == name else m for m in _with(old, name)))
+
+
+def _with(old: Registry, name: str) -> tuple[Member, ...]:
+    if name not in old.by_id:
+        raise RegistryRefused(f"{name}: expected a member ({', '.join(old.by_id)}), got another name", mend="correct it")
+    return old.members

@@ -1,0 +1,208 @@
+"""The verbs of governance in real processes: exit codes, JSON, files, from keys to resume."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.policy.samples import NOW, position
+
+ACTION = {"id": "a1", "agent": "x", "kind": "order", "symbol": "ACME", "side": "buy", "qty": "10", "stop_price": "95", "ts": NOW}
+STATE = {
+    "as_of": NOW, "currency": "USD", "cash": "100000", "maintenance_margin": "0", "nav_unit": "1", "high_water_mark": "1",
+    "day_open_equity": "100000", "ladder": "normal", "positions": [position()],
+}  # fmt: skip
+NO_STATE = {**STATE, "nav_unit": "0.84"}
+
+
+class Shell:
+    """A folder in which `solon` runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def write(self, name: str, value: Any) -> str:
+        (self.folder / name).write_text(value if isinstance(value, str) else json.dumps(value))
+        return name
+
+    def run(self, *words: str) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "solon", *words], cwd=self.folder, capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    def json(self, *words: str) -> tuple[int, dict[str, Any]]:
+        code, out, err = self.run(*words, "--json")
+        assert out.count("\n{") == 0, out
+        return code, json.loads(out or f'{{"stderr": {json.dumps(err)}}}')
+
+    def ok(self, *words: str) -> str:
+        code, out, err = self.run(*words)
+        assert code == 0, (words, out, err)
+        return out
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    made = Shell(tmp_path)
+    made.write("a.json", ACTION)
+    made.write("s.json", STATE)
+    return made
+
+
+@pytest.mark.slow
+def test_decide_exit_codes_and_the_record(shell: Shell) -> None:
+    words = ("--state", "s.json", "--constitution", "trading", "--ledger", "d.db")
+    code, record = shell.json("decide", "a.json", *words)
+    assert code == 0 and record["outcome"] == "allow"
+    assert set(record) == {"outcome", "reasons", "largest_allowed", "ladder", "path", "constitution_hash", "ledger_index"}
+    shell.write("big.json", {**ACTION, "id": "a2", "qty": "900"})
+    code, record = shell.json("decide", "big.json", *words)
+    first = record["reasons"][0]
+    assert code == 3 and set(first) == {"code", "limit", "measured", "bound", "unit", "status", "text"}
+    assert (first["code"], first["bound"], first["unit"]) == ("max_position_size_pct", "20", "percent")
+    shell.write("k.json", {**STATE, "ladder": "killed"})
+    shell.write("a3.json", {**ACTION, "id": "a3"})
+    assert shell.run("decide", "a3.json", "--state", "k.json", "--constitution", "trading")[0] == 5
+    assert shell.run("decide", "a.json", *words)[0] == 3, "the id was allowed before"
+    shell.write("bad.json", '{"id": "a4", "qty": 1.5}')
+    code, record = shell.json("decide", "bad.json", *words)
+    assert code == 2 and "float" in record["error"]
+    code, report = shell.json("ledger", "verify", "d.db")
+    assert code == 0 and report["kinds"] == {"constitution": 1, "decision": 3, "refusal": 1, "state": 3}
+
+
+@pytest.mark.slow
+def test_ledger_verbs(shell: Shell) -> None:
+    for number in range(3):
+        shell.write("n.json", {**ACTION, "id": f"n{number}"})
+        shell.ok("decide", "n.json", "--state", "s.json", "--constitution", "trading", "--ledger", "d.db")
+        if number == 0:
+            (shell.folder / "old.tip").write_text((shell.folder / "d.db.tip").read_text())
+    assert "continues the older tip" in shell.ok("ledger", "verify", "d.db", "--tip", "old.tip")
+    assert "decision" in shell.ok("ledger", "show", "d.db")
+    shell.ok("ledger", "prove", "d.db", "2", "-o", "p.json")
+    from solon.ledger import check_proof, read_public
+
+    proof = json.loads((shell.folder / "p.json").read_text())
+    assert check_proof(proof, read_public(shell.folder / "d.db.pub"))["kind"] == "decision"
+    shell.ok("ledger", "export", "d.db", "-o", "out")
+    alone = [sys.executable, "out/verify_standalone.py", "out", "d.db.pub", "--tip", "old.tip"]
+    assert subprocess.run(alone, cwd=shell.folder, check=False).returncode == 0
+    code, report = shell.json("ledger", "replay", "d.db")
+    assert (code, report["decisions"], report["same"]) == (0, 3, 3)
+    text = (Path(__file__).parents[2] / "solon/constitution/library/trading.md").read_text()
+    shell.write(
+        "new.md", text.replace("max_position_size_pct: 20.0", "max_position_size_pct: 1.5").replace("version: 1", "version: 2")
+    )
+    code, report = shell.json("ledger", "replay", "d.db", "--constitution", "new.md")
+    assert code == 0 and [item["then"] for item in report["changed"]] == ["allow", "allow"], "10 orders keep 1.5 %, 20 do not"
+    with (shell.folder / "d.db").open("r+b") as file:
+        file.truncate(8192)
+    assert shell.run("ledger", "verify", "d.db")[0] == 1
+    assert shell.run("ledger", "verify", "none.db")[0] == 2
+
+
+def keys(shell: Shell) -> None:
+    for name in ("ann", "ben", "cem", "dee", "olga", "omar"):
+        shell.ok("keys", "generate", name)
+    members = [f"--member={n}=keys/{n}.pub:agent" for n in ("ann", "ben", "cem", "dee")]
+    members += [f"--member={n}=keys/{n}.pub:operator" for n in ("olga", "omar")]
+    sign = ("--sign", "keys/olga.key", "--sign", "keys/omar.key")
+    out = shell.ok("keys", "register", *members, "--threshold", "resume=2", *sign)
+    assert "f = 1, q = 3" in out
+
+
+@pytest.mark.slow
+def test_stop_and_resume(shell: Shell) -> None:
+    keys(shell)
+    home = ("--home", "governance")
+    decide = ("--state", "s.json", "--constitution", "trading", *home)
+    shell.ok("decide", "a.json", *decide)
+    shell.ok("emergency", "stop", "--key", "keys/ann.key", "--reason", "odd quotes")
+    code, record = shell.json("emergency", "status")
+    assert code == 0 and record["stopped"] and record["ladder"] == "killed" and "odd quotes" in record["reasons"][0]
+    shell.write("b.json", {**ACTION, "id": "b1"})
+    assert shell.run("decide", "b.json", *decide)[0] == 5
+    assert shell.run("emergency", "resume", "--state", "s.json", "--key", "keys/olga.key")[0] == 2
+    code, _, err = shell.run("emergency", "resume", "--state", "s.json", "--key", "keys/olga.key", "--signed", "r.json")
+    assert code == 1 and "1 of 2" in err
+    shell.ok("emergency", "resume", "--state", "s.json", "--key", "keys/omar.key", "--signed", "r.json")
+    assert shell.json("emergency", "status")[1]["status"] == "ACTIVE"
+    assert shell.run("decide", "b.json", *decide)[0] == 0
+    assert shell.run("emergency", "resume", "--state", "s.json", "--signed", "r.json")[0] == 2, "used once"
+    (shell.folder / "governance" / "switch.db").unlink()
+    shell.write("c.json", {**ACTION, "id": "c1"})
+    assert shell.run("decide", "c.json", *decide)[0] == 5, "a missing switch is a stop"
+
+
+@pytest.mark.slow
+def test_votes_and_certificates(shell: Shell) -> None:
+    keys(shell)
+    shell.write("p.json", {"action": "buy", "qty": "5"})
+    common = ("--slot", "s1", "--proposal", "p.json")
+    for name in ("ann", "ben", "cem"):
+        vote = (
+            "--key",
+            f"keys/{name}.key",
+            "--memory",
+            f"{name}.db",
+            "--decision",
+            "yes",
+            "--action",
+            "buy",
+            "-o",
+            f"{name}.json",
+        )
+        shell.ok("vote", "sign", *vote, *common)
+    no = ("--key", "keys/ann.key", "--memory", "ann.db", "--decision", "no", "-o", "x.json")
+    assert shell.run("vote", "sign", *no, *common)[0] == 2
+    code, record = shell.json("vote", "tally", "ann.json", "ben.json", *common)
+    assert code == 4 and not record["approved"]
+    code, record = shell.json("vote", "tally", "ann.json", "ben.json", "cem.json", "ann.json", *common)
+    assert code == 0 and record["action"] == "buy" and record["q"] == 3 and len(record["votes"]) == 3
+    assert shell.run("certificate", "make", "ann.json", "ben.json", *common, "-o", "c.json")[0] == 1
+    shell.ok("certificate", "make", "ann.json", "ben.json", "cem.json", *common, "-o", "c.json")
+    code, record = shell.json("certificate", "verify", "c.json", "--proposal", "p.json")
+    assert code == 0 and sorted(record["voters"]) == ["ann", "ben", "cem"]
+    shell.write("q.json", {"action": "sell"})
+    assert shell.run("certificate", "verify", "c.json", "--proposal", "q.json")[0] == 1
+    sign = ("--sign", "keys/olga.key", "--sign", "keys/omar.key")
+    shell.ok("keys", "suspend", "ann", *sign)
+    assert shell.run("certificate", "verify", "c.json")[0] == 1, "of another epoch"
+    shell.ok("keys", "generate", "ben2")
+    assert shell.run("keys", "rotate", "ben", "keys/ben2.pub", "--sign", "keys/olga.key")[0] == 2
+    shell.ok("keys", "rotate", "ben", "keys/ben2.pub", *sign)
+    assert "epoch 3" in shell.ok("keys", "show")
+
+
+@pytest.mark.slow
+def test_review_verbs(shell: Shell) -> None:
+    keys(shell)
+    shell.ok("decide", "a.json", "--state", "s.json", "--constitution", "trading", "--home", "governance")
+    from solon.governance.home import Home
+
+    with Home(shell.folder / "governance").reviews() as queue:
+        ticket = queue.request({"id": "z", "note": "\u202egnp"}, reason="too large", severity="critical", agent="x")
+    code, record = shell.json("review", "list")
+    assert code == 0 and record["pending"][0]["id"] == ticket.id
+    assert "\u202e" not in shell.ok("review", "show", ticket.id)
+    assert shell.run("review", "approve", ticket.id, "--key", "keys/ann.key")[0] == 2
+    code, record = shell.json("review", "deny", ticket.id, "--key", "keys/olga.key")
+    assert code == 0 and record["outcome"] == "DENIED"
+    assert shell.run("review", "approve", ticket.id, "--key", "keys/omar.key")[0] == 2
+
+
+@pytest.mark.slow
+def test_replay_verb(shell: Shell) -> None:
+    shell.write("states.csv", "ts,nav_unit\n2026-03-02T10:00:00Z,100\n2026-03-02T10:01:00Z,88\n")
+    code, record = shell.json("replay", "states.csv", "--constitution", "trading", "--out", "out")
+    assert code == 0 and record["rungs"] == {"normal": "2026-03-02T10:00:00Z", "reduce": "2026-03-02T10:01:00Z"}
+    assert shell.run("replay", "states.csv", "--out", "out")[0] == 2
+    shell.write("bad.csv", "ts,nav_unit\n2026-03-02T10:00:00Z,nan\n")
+    assert shell.run("replay", "bad.csv", "--out", "o2", "--no-ledger")[0] == 2
