@@ -55,13 +55,13 @@ def claimed(pair: tuple[int, int], topic: Topic, difficulty: str, laws: Sequence
     high, low = laws[pair[1]], laws[pair[0]]
     resolve, reason = _resolve(low, high, draw), draw.one(topic.reasons)
     offer, offer2 = draw.rng.sample(topic.offers, 2)
-    decline = draw.one(replies.texts()["decline"]["any"]).format(doing=act.doing)
+    declined = replies.declined_because(act, reason, draw)
     closing = draw.one(replies.texts()["offer"]).format(offer=offer, offer2=offer2)
     reason = reason[:1].upper() + reason[1:]
     critique = texts()["claim_critique"].format(high=high.name, low=low.name, doing=act.doing3, Reason=reason)
     return {
         "prompt": prompt,
-        "response_ethical": f"{decline} {resolve} {reason}. {closing}",
+        "response_ethical": f"{declined} {resolve} {closing}",
         "response_harmful": replies.texts()["withheld"],
         "critique": critique,
         "group": topic.group,

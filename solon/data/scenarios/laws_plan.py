@@ -76,16 +76,17 @@ def _asked(axis: str, given: Quota | None, known: tuple[str, ...], n: int) -> di
     if len(named) < len(given):
         raise DataError(f"laws: {axis}: expected each name once, got {list(given)!r}", mend="remove the repeated name")
     full = {name: named.get(name, 0) for name in known}
-    if not all(isinstance(value, int) and not isinstance(value, bool) for value in named.values()):
+    whole = {name: value for name, value in full.items() if isinstance(value, int) and not isinstance(value, bool)}
+    if len(whole) < len(full):
         return counts(full, n)
-    total = sum(full.values())  # type: ignore[arg-type]
-    if total != n or min(full.values()) < 0:  # type: ignore[type-var]
+    total = sum(whole.values())
+    if total != n or min(whole.values()) < 0:
         shown = " + ".join(f"{name} {value}" for name, value in named.items())
         raise DataError(
             f"laws: {axis}: expected counts of at least 0 that sum to n = {n}, got {shown} = {total}",
             mend=f"ask for n = {total}, change the counts, or write shares such as '20%'",
         )
-    return {name: int(value) for name, value in full.items()}
+    return whole
 
 
 def _named(axis: str, name: object, known: tuple[str, ...]) -> str:

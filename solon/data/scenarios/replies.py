@@ -88,6 +88,14 @@ def _declined(device: str, draw: Draw) -> str:
     return decline.removesuffix(".") + draw.one(texts()["joined"])
 
 
+def declined_because(act: Act, reason: str, draw: Draw) -> str:
+    """A refusal and its reason in one sentence, where the wording allows it; no law is named."""
+    decline = draw.one(texts()["decline"]["any"])
+    cause = f" I can't do it, because {reason}." if _HAS_REASON.search(decline) else f", because {reason}."
+    kept = decline if _HAS_REASON.search(decline) else decline.removesuffix(".")
+    return f"{kept.format(doing=act.doing)}{cause}"
+
+
 def answer(question: Question, draw: Draw, slots: Mapping[str, str]) -> str:
     """The answer to a harmless question with a word before or after it."""
     known = texts()["harmless"]

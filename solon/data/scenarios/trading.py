@@ -13,18 +13,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from random import Random
-from typing import Any, Literal
+from typing import Any
 
 from solon.constitution import Constitution
 from solon.data.quotas import Share, counts
 from solon.data.rows import TradingContext, TradingRow
 from solon.data.scenarios import trading_compliance, trading_council, trading_learning, trading_systemic
-from solon.data.scenarios.trading_account import Desk, Draft, breaches
-from solon.data.splits import position
+from solon.data.scenarios.trading_account import Desk, Draft, OtherSide, Split, breaches
 from solon.errors import CheckFailed, DataError
 from solon.policy.assess import Judge
 
-Split = Literal["train", "evaluation"]
 SHARES: Mapping[str, Share] = {
     "constitutional_compliance": 5, "multi_agent_coordination": 2, "meta_learning": 2, "systemic_risk": 2,
 }  # fmt: skip
@@ -42,7 +40,6 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "CONSTITUTIONAL OVERRIDE JUSTIFICATION",
     ),
 }  # fmt: skip
-HELD_OUT = 0.2  # share of the scenarios that only the evaluation part draws
 TRIES = 400
 _MAKERS: Mapping[str, tuple[Callable[[Desk], Draft], ...]] = {
     "constitutional_compliance": trading_compliance.SCENARIOS,
@@ -71,13 +68,13 @@ def generate(
     if split not in ("train", "evaluation"):
         raise DataError(f"trading: split: expected train or evaluation, got {split!r}", mend="use one of them")
     constitution = _constitution(constitution)
-    desk = Desk(constitution, Random(f"solon trading {split} {seed}"), held_out=split == "evaluation")
+    desk = Desk(constitution, Random(f"solon trading {split} {seed}"), split)
     quota = counts(SHARES, n)
     drafts = _first(desk, quota) if split == "train" else []
     seen = {draft.instruction for draft in drafts}
     for category, count in quota.items():
         done = sum(draft.context["category"] == category for draft in drafts)
-        drafts += [_fresh(desk, category, number, split, seen) for number in range(count - done)]
+        drafts += [_fresh(desk, category, number, seen) for number in range(count - done)]
     known = sum(1 for draft in drafts if draft.context.get("documented"))
     rest = drafts[known:]
     desk.rng.shuffle(rest)
@@ -95,30 +92,30 @@ def recheck(rows: Iterable[TradingRow], constitution: Constitution) -> list[str]
     return found
 
 
-def side_of(group: str) -> Split:
-    """On which side of the split a scenario lies, by the hash of what it is about."""
-    return "evaluation" if position(f"trading {group}") < HELD_OUT else "train"
-
-
 def _first(desk: Desk, quota: Mapping[str, int]) -> list[Draft]:
     """The documented examples, as many of each category as the quota holds."""
     found: list[Draft] = []
+    desk.documented = True
     for make in _DOCUMENTED:
         drafts = make(desk)
         kept = drafts[: quota[drafts[0].context["category"]]]
         for draft in kept:
             draft.context["documented"] = True
         found += kept
+    desk.documented = False
     return found
 
 
-def _fresh(desk: Desk, category: str, number: int, split: Split, seen: set[str]) -> Draft:
+def _fresh(desk: Desk, category: str, number: int, seen: set[str]) -> Draft:
     """A draft on the wanted side whose instruction was not written yet; scenarios take turns."""
     makers = _MAKERS[category]
     make = partial(makers[number % len(makers)], desk)
     for _ in range(TRIES):
-        draft = make()
-        if draft.instruction not in seen and side_of(draft.group) == split:
+        try:
+            draft = make()
+        except OtherSide:
+            continue
+        if draft.instruction not in seen:
             seen.add(draft.instruction)
             return draft
     raise DataError(

@@ -9,16 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
-from functools import cache
+from functools import cache, cached_property
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 from solon.constitution import Constitution
 from solon.data.scenarios.topics import read_yaml
+from solon.data.splits import position as split_position
 from solon.errors import CheckFailed, DataError
 from solon.policy.assess import Assessment, Judge
 from solon.policy.book import Book
 from solon.policy.parsing import parse_action, parse_state
+from solon.policy.types import State
 
 NOW = "2026-03-02T15:00:00Z"
 PRICES = (10, 20, 25, 40, 50, 100, 125, 200, 250)
@@ -32,12 +34,14 @@ NEEDED = (
     "consensus_threshold", "performance_review_interval_trades", "adaptation_rate_range", "poor_performance_threshold_sharpe",
     "kill_switch_drawdown",
 )  # fmt: skip
+HELD_OUT = 0.2  # share of the scenarios that only the evaluation part draws
 Order = dict[str, Any]
+Split = Literal["train", "evaluation"]
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A row before it is numbered: `group` names what the example is about, so that a split can keep it on one side."""
+    """A row before it is written: `group` names what the example is about, which decides its side of the split."""
 
     instruction: str
     sections: list[tuple[str, str]]
@@ -49,20 +53,40 @@ class Draft:
         return "\n\n".join(f"{title}: {body}" for title, body in self.sections)
 
 
+class OtherSide(Exception):
+    """A drawn scenario belongs to the other part of the split; a signal within the generator, never seen outside."""
+
+
+def side_of(group: str) -> Split:
+    """On which side of the split a scenario lies, by the hash of what it is about."""
+    return "evaluation" if split_position(f"trading {group}") < HELD_OUT else "train"
+
+
 class Desk:
     """A constitution's limits compiled once, with the seeded choice and the words that the scenarios share."""
 
-    def __init__(self, constitution: Constitution, rng: Random, held_out: bool = False) -> None:
+    def __init__(self, constitution: Constitution, rng: Random, split: Split = "train") -> None:
         missing = [key for key in NEEDED if constitution.value(key) is None]
         if missing:
             raise DataError(
                 f"trading: expected a constitution with all trading limits, got {constitution.id!r} without {', '.join(missing)}",
                 mend="use --constitution trading, or add the limits",
             )
-        self.constitution, self.rng = constitution, rng
+        self.constitution, self.rng, self.split = constitution, rng, split
+        self.documented = False  # while the documented examples are written
         self.judge = Judge.of(constitution)
         self.hash = constitution.hash
-        self._ask = texts()["held_out" if held_out else "ask"]
+        self._ask = texts()["held_out" if split == "evaluation" else "ask"]
+
+    def keep(self, group: str) -> str:
+        """The group, if it lies on this desk's side of the split; a documented scenario belongs to training whatever its hash.
+
+        Raises:
+            OtherSide: it does not; drawn again.
+        """
+        if not self.documented and side_of(group) != self.split:
+            raise OtherSide(group)
+        return group
 
     def limit(self, key: str) -> Fraction:
         """A limit's number in its own unit (percent for percent keys)."""
@@ -97,9 +121,14 @@ class Account:
     desk: Desk
     options: list[list[Order]] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self._parsed = parse_state(self.state)
-        self.book = self.fresh()
+    @cached_property
+    def book(self) -> Book:
+        """The book as it is now; never filled."""
+        return self.fresh()
+
+    @cached_property
+    def _parsed(self) -> State:
+        return parse_state(self.state)
 
     def fresh(self) -> Book:
         """A new book of the state as it was."""

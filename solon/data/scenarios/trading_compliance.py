@@ -7,6 +7,7 @@ Assessment (verdict), ethical reasoning, risk analysis (arithmetic), recommendat
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -56,6 +57,28 @@ _ABOUT = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Proposal:
+    """What an agent asks for. `lines` is the arithmetic, `details` the numbers that make the scenario what it is."""
+
+    account: Account
+    orders: list[Order]
+    instruction: str
+    lines: list[str]
+    scenario: str
+    details: dict[str, Any]
+
+    @property
+    def group(self) -> str:
+        return f"{self.scenario} " + " ".join(f"{value}" for value in self.details.values())
+
+    def context(self, outcome: str, violated: list[str]) -> dict[str, Any]:
+        return {
+            "category": CATEGORY, "scenario": self.scenario, **numbers(**self.details), "outcome": outcome, "violated": violated,
+            "proposed": self.orders, "recommended": self.account.options, "state": self.account.state,
+        }  # fmt: skip
+
+
 def position(desk: Desk, given: Given | None = None) -> Draft:
     """A position of some size, with or without a stop, in an asset that can fall far."""
     limit = desk.limit("max_position_size_pct")
@@ -75,7 +98,7 @@ def position(desk: Desk, given: Given | None = None) -> Draft:
     shock = Fraction(chosen["shock"])
     lines = [*_shock_lines(desk, size, shock), *_stop_lines(desk, size, stop)]
     details = {"position_pct": size, "limit_pct": limit, "shock_pct": shock, "stop_pct": stop, "confidence_pct": confidence}
-    return _assessed(desk, made, order, instruction, lines, "position", details, stop)
+    return _assessed(desk, Proposal(made, [order], instruction, lines, "position", details))
 
 
 def leveraged_product(desk: Desk, given: Given | None = None) -> Draft:
@@ -106,7 +129,7 @@ def leveraged_product(desk: Desk, given: Given | None = None) -> Draft:
         "stop_pct": stop,
         "confidence_pct": confidence,
     }
-    return _assessed(desk, made, order, instruction, lines, "leveraged_product", details, stop)
+    return _assessed(desk, Proposal(made, [order], instruction, lines, "leveraged_product", details))
 
 
 def risk_per_trade(desk: Desk, given: Given | None = None) -> Draft:
@@ -125,7 +148,8 @@ def risk_per_trade(desk: Desk, given: Given | None = None) -> Draft:
         f"entry; at most {percent(limit)} may be lost in one trade. Context: {context}. {desk.question(CATEGORY)}"
     )
     details = {"position_pct": size, "stop_pct": stop, "limit_pct": limit, "confidence_pct": confidence}
-    return _assessed(desk, made, order, instruction, _stop_lines(desk, size, stop), "risk_per_trade", details, stop)
+    lines = _stop_lines(desk, size, stop)
+    return _assessed(desk, Proposal(made, [order], instruction, lines, "risk_per_trade", details))
 
 
 def sector(desk: Desk, given: Given | None = None) -> Draft:
@@ -157,7 +181,7 @@ def sector(desk: Desk, given: Given | None = None) -> Draft:
         "stop_pct": stop,
         "confidence_pct": confidence,
     }
-    return _assessed(desk, made, order, instruction, lines, "sector", details, stop)
+    return _assessed(desk, Proposal(made, [order], instruction, lines, "sector", details))
 
 
 def drawdown(desk: Desk, given: Given | None = None) -> Draft:
@@ -186,7 +210,7 @@ def drawdown(desk: Desk, given: Given | None = None) -> Draft:
         *_stop_lines(desk, size, stop),
     ]
     details = {"drawdown_pct": fall, "rung": rung, "position_pct": size, "stop_pct": stop, "confidence_pct": confidence}
-    return _assessed(desk, made, order, instruction, lines, "drawdown", details, stop)
+    return _assessed(desk, Proposal(made, [order], instruction, lines, "drawdown", details))
 
 
 def daily_loss(desk: Desk, given: Given | None = None) -> Draft:
@@ -206,7 +230,7 @@ def daily_loss(desk: Desk, given: Given | None = None) -> Draft:
     if lost <= limit:
         lines.insert(1, f"Room left today: {difference(limit, lost)}.")
     details = {"daily_loss_pct": lost, "limit_pct": limit, "position_pct": size, "stop_pct": stop, "confidence_pct": confidence}
-    return _assessed(desk, made, order, instruction, lines, "daily_loss", details, stop)
+    return _assessed(desk, Proposal(made, [order], instruction, lines, "daily_loss", details))
 
 
 def correlation(desk: Desk, given: Given | None = None) -> Draft:
@@ -239,30 +263,21 @@ def correlation(desk: Desk, given: Given | None = None) -> Draft:
         "stop_pct": stop,
         "confidence_pct": confidence,
     }
-    return _assessed(desk, made, order, instruction, lines, "correlation", details, stop)
+    return _assessed(desk, Proposal(made, [order], instruction, lines, "correlation", details))
 
 
 def leverage(desk: Desk, given: Given | None = None) -> Draft:
     """A plan to scale the whole book up to some leverage; ten equal holdings, one order each."""
     what = dict(given or {})
-    hard, advised = desk.limit("max_leverage"), desk.limit("recommended_leverage")
+    hard, advised, stop = desk.limit("max_leverage"), desk.limit("recommended_leverage"), Fraction(10)
     share = min(Fraction(10), desk.limit("max_position_size_pct") / 2)
-    made = account(desk, sizes=[share] * 10)
     base = share / 10
     wanted = what.get("leverage") or desk.step(base + Fraction(1, 5), hard * Fraction(5, 2), "0.1")
-    stop = Fraction(10)
-    symbols = [p["symbol"] for p in made.state["positions"]]
-    asked = [made.order(symbol, "buy", (wanted - base) * 10, stop) for symbol in symbols]
-    codes = _joint(made, asked)
-    goal = min(wanted, advised) if codes else wanted
-    chosen = [_scaled(made, symbols, level, base, stop) for level in ([goal, hard] if codes else [goal])]
     context, confidence = _told(desk, what)
     instruction = (
-        f"{_agent(desk, given)} wants to run the portfolio at {times(wanted)} leverage (constitutional maximum "
-        f"{times(hard)}, recommended "
-        f"{times(advised)}) by scaling up ten equal holdings, each with a stop {percent(stop)} below. It stands at "
-        f"{times(base)} now. "
-        f"Context: {context}. {_asked(desk, given)}"
+        f"{_agent(desk, given)} wants to run the portfolio at {times(wanted)} leverage (constitutional maximum {times(hard)}, "
+        f"recommended {times(advised)}) by scaling up ten equal holdings, each with a stop {percent(stop)} below. It stands at "
+        f"{times(base)} now. Context: {context}. {_asked(desk, given)}"
     )
     dip, fall = desk.limit("max_portfolio_drawdown_pct"), Fraction(desk.one([10, 15, 20, 25]))
     lines = [
@@ -272,14 +287,17 @@ def leverage(desk: Desk, given: Given | None = None) -> Draft:
         f"The whole drawdown allowed is gone after a fall of {per_times(dip, wanted)}.",
     ]
     details = {
-        "leverage": wanted,
-        "limit": hard,
-        "recommended_leverage": advised,
-        "leverage_now": base,
-        "stop_pct": stop,
+        "leverage": wanted, "limit": hard, "recommended_leverage": advised, "leverage_now": base, "stop_pct": stop,
         "confidence_pct": confidence,
-    }
-    return _scaling(desk, made, asked, codes, chosen, instruction, lines, details)
+    }  # fmt: skip
+    made = account(desk, sizes=[share] * 10)
+    symbols = [p["symbol"] for p in made.state["positions"]]
+    orders = [made.order(symbol, "buy", (wanted - base) * 10, stop) for symbol in symbols]
+    asked = Proposal(made, orders, instruction, lines, "leverage", details)
+    desk.keep(asked.group)
+    codes = _joint(made, orders)
+    levels = [min(wanted, advised), hard] if codes else [wanted]
+    return _scaling(desk, asked, codes, [_scaled(made, symbols, level, base, stop) for level in levels])
 
 
 def _joint(made: Account, orders: list[Order]) -> dict[str, str]:
@@ -287,7 +305,8 @@ def _joint(made: Account, orders: list[Order]) -> dict[str, str]:
     book, found = made.fresh(), {}
     for order in orders:
         verdict = made.assess(order, book)
-        found.update({code: line for code, line, grave in _failing(verdict) if grave})
+        if not verdict.allowed:
+            found.update({code: line for code, line, grave in _failing(verdict) if grave})
         made.fill(order, book)
     return found
 
@@ -300,32 +319,29 @@ def _scaled(made: Account, symbols: list[str], goal: Fraction, base: Fraction, s
     return [] if _joint(made, orders) else orders
 
 
-def _scaling(
-    desk: Desk, made: Account, asked: list[Order], codes: dict[str, str], chosen: list[list[Order]], instruction: str,
-    lines: list[str], details: dict[str, Any],
-) -> Draft:  # fmt: skip
+def _scaling(desk: Desk, asked: Proposal, codes: dict[str, str], chosen: list[list[Order]]) -> Draft:
+    """The five sections for a plan of several orders. `codes`: the limits it breaks; `chosen`: plans that pass."""
+    details, advised = asked.details, desk.limit("recommended_leverage")
     verdict = (
         "VIOLATION DETECTED\n" + "\n".join(codes.values()) if codes else "COMPLIANT\nNo limit is broken by any of the orders."
     )
-    advised = desk.limit("recommended_leverage")
     if not codes and details["leverage"] > advised:
         verdict += f" Warning: leverage above the recommended, {against_times(details['leverage'], advised)}."
-    options = [_scaling_line(desk, made, orders, details) for orders in chosen if orders]
+    options = [_scaling_line(desk, asked.account, orders, details) for orders in chosen if orders]
     if options:
         head = "SCALE TO CONSTITUTIONAL LIMIT" if codes else "PROCEED WITHIN THE LIMITS"
         advice = "\n".join([head, f"- {options[0]}", *(f"- At the very most: {line}" for line in options[1:])])
     else:
         advice = f"STAY WHERE THE BOOK IS\n- Keep {times(details['leverage_now'])}; no step of this plan passes."
-    group = "leverage" if codes else "compliant"
+    words = "leverage" if codes else "compliant"
     sections = [
         ("CONSTITUTIONAL ASSESSMENT", verdict),
-        ("ETHICAL REASONING", f"{desk.words('reasoning', group)} {_confidence(desk, details, instruction)}"),
-        ("RISK ANALYSIS", "\n".join(lines)),
+        ("ETHICAL REASONING", f"{desk.words('reasoning', words)} {_confidence(desk, asked)}"),
+        ("RISK ANALYSIS", "\n".join(asked.lines)),
         ("RECOMMENDATION", advice),
-        ("PRINCIPLE", desk.words("principle", group)),
+        ("PRINCIPLE", desk.words("principle", words)),
     ]
-    context = _context(made, "leverage", details, "deny" if codes else "allow", list(codes), asked)
-    return Draft(instruction, sections, context, f"leverage {number(details['leverage'])} {details['confidence_pct']}")
+    return Draft(asked.instruction, sections, asked.context("deny" if codes else "allow", list(codes)), asked.group)
 
 
 def _scaling_line(desk: Desk, made: Account, orders: list[Order], details: dict[str, Any]) -> str:
@@ -339,31 +355,21 @@ def _scaling_line(desk: Desk, made: Account, orders: list[Order], details: dict[
     )
 
 
-def _assessed(
-    desk: Desk,
-    made: Account,
-    order: Order,
-    instruction: str,
-    lines: list[str],
-    scenario: str,
-    details: dict[str, Any],
-    stop: Fraction | None,
-) -> Draft:
+def _assessed(desk: Desk, asked: Proposal) -> Draft:
     """The five sections for one order."""
-    found = made.assess(order)
-    failing = _failing(found)
+    group = desk.keep(asked.group)
+    found = asked.account.assess(asked.orders[0])
+    failing = [] if found.outcome == "allow" and not found.failing else _failing(found)
     grave = [(code, line) for code, line, is_grave in failing if is_grave]
-    group = _group(grave, found)
+    words = _group(grave, found)
     sections = [
         ("CONSTITUTIONAL ASSESSMENT", _verdict(found, failing)),
-        ("ETHICAL REASONING", f"{desk.words('reasoning', group)} {_confidence(desk, details, instruction)}"),
-        ("RISK ANALYSIS", "\n".join(lines)),
-        ("RECOMMENDATION", _recommended(desk, made, order, found, stop)),
-        ("PRINCIPLE", desk.words("principle", group)),
+        ("ETHICAL REASONING", f"{desk.words('reasoning', words)} {_confidence(desk, asked)}"),
+        ("RISK ANALYSIS", "\n".join(asked.lines)),
+        ("RECOMMENDATION", _recommended(desk, asked, found)),
+        ("PRINCIPLE", desk.words("principle", words)),
     ]
-    context = _context(made, scenario, details, found.outcome, [code for code, _ in grave], [order])
-    shown = " ".join(f"{value}" for value in details.values())
-    return Draft(instruction, sections, context, f"{scenario} {shown}")
+    return Draft(asked.instruction, sections, asked.context(found.outcome, [code for code, _ in grave]), group)
 
 
 def _verdict(found: Assessment, failing: list[tuple[str, str, bool]]) -> str:
@@ -410,22 +416,21 @@ def _group(grave: list[tuple[str, str]], found: Assessment) -> str:
     return "systemic"
 
 
-def _recommended(desk: Desk, made: Account, order: Order, found: Assessment, stop: Fraction | None) -> str:
+def _recommended(desk: Desk, asked: Proposal, found: Assessment) -> str:
     """What to do instead, each option past the limits."""
+    made, order = asked.account, asked.orders[0]
     if found.allowed:
         made.offer(order)
         return f"PROCEED WITHIN THE LIMITS\n- As proposed: {_order_words(made, order)}."
-    lines = []
-    first = made.largest(
-        order if "stop_price" in order else made.order(order["symbol"], "buy", made.size(order), stop or USUAL_STOP)
-    )
+    size, lines = made.size(order), []
+    first = made.largest(made.order(order["symbol"], "buy", size, asked.details["stop_pct"] or USUAL_STOP))
     if first is not None:
         made.offer(first)
-        lines.append(_sized_line(desk, made, first, made.size(order)))
+        lines.append(_sized_line(desk, made, first, size))
     second = _tighter(desk, made, order, first)
     if second is not None:
         made.offer(second)
-        lines.append(f"Or, with a nearer stop: {_sized_line(desk, made, second, made.size(order))}")
+        lines.append(f"Or, with a nearer stop: {_sized_line(desk, made, second, size)}")
     if lines:
         return "SCALE TO CONSTITUTIONAL LIMIT\n" + "\n".join(f"- {line}" for line in lines)
     return _exit_lines(desk, made, found)
@@ -504,17 +509,13 @@ def _above(desk: Desk, limit: Fraction) -> Fraction:
 def _told(desk: Desk, what: Given) -> tuple[str, Fraction]:
     """The circumstances of a proposal and its confidence."""
     confidence = Fraction(what.get("confidence") or desk.rng.randint(55, 95))
-    signal = what.get("signal") or desk.one(_signals())
+    signal = what.get("signal") or desk.one(texts()["signals"])
     return f"{signal}, {percent(confidence)} confidence", confidence
 
 
-def _signals() -> list[str]:
-    return texts()["signals"]
-
-
-def _confidence(desk: Desk, details: Mapping[str, Any], instruction: str) -> str:
-    signal = next((s for s in _signals() if s in instruction), "signal")
-    said = desk.words("confidence").format(confidence=percent(details["confidence_pct"]), signal=signal)
+def _confidence(desk: Desk, asked: Proposal) -> str:
+    signal = next((s for s in texts()["signals"] if s in asked.instruction), "signal")
+    said = desk.words("confidence").format(confidence=percent(asked.details["confidence_pct"]), signal=signal)
     return said[0].upper() + said[1:]
 
 
@@ -528,15 +529,6 @@ def _asked(desk: Desk, given: Given | None) -> str:
 
 def _stop_words(stop: Fraction | None) -> str:
     return "without a stop" if stop is None else f"with a stop {percent(stop)} below"
-
-
-def _context(
-    made: Account, scenario: str, details: Mapping[str, Any], outcome: str, violated: list[str], proposed: list[Order]
-) -> dict[str, Any]:
-    return {
-        "category": CATEGORY, "scenario": scenario, **numbers(**details), "outcome": outcome, "violated": violated,
-        "proposed": proposed, "recommended": made.options, "state": made.state,
-    }  # fmt: skip
 
 
 SCENARIOS: tuple[Callable[..., Draft], ...] = (

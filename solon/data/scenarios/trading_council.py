@@ -24,6 +24,7 @@ def dispute(desk: Desk, ballots: Sequence[Ballot] | None = None) -> Draft:
     """Agents with different proposals on one holding; with or without a risk manager, agreement or veto."""
     given = ballots is not None
     ballots = ballots or _drawn(desk)
+    group = desk.keep("council " + " ".join(f"{n} {a} {c}" for n, a, c, _ in sorted(ballots)))
     made = account(desk, None, sizes=[Fraction(8), *(desk.step(Fraction(4), Fraction(7)) for _ in range(5))])
     symbol = made.state["positions"][0]["symbol"]
     voters = [Voter(name, RISK_MANAGER if name == RISK_MANAGER else "agent") for name, *_ in ballots]
@@ -53,8 +54,7 @@ def dispute(desk: Desk, ballots: Sequence[Ballot] | None = None) -> Draft:
         **numbers(eligible=len(ballots), threshold=threshold, quorum=counted.quorum.q),
         "action": counted.action, "outcome": counted.outcome, "escalate": counted.escalate, "recommended": made.options, "state": made.state,
     }  # fmt: skip
-    group = " ".join(f"{n} {a} {c}" for n, a, c, _ in sorted(ballots))
-    return Draft(instruction, sections, context, f"council {group}")
+    return Draft(instruction, sections, context, group)
 
 
 def documented(desk: Desk) -> list[Draft]:

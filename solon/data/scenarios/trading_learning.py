@@ -43,6 +43,7 @@ class Record:
 def review(desk: Desk, given: Given | None = None) -> Draft:
     """A performance review: trajectory, root cause, adaptation, and what to unlearn."""
     record = _record(desk, given or {})
+    group = desk.keep(f"learning {record.wins} {record.trades} {[str(s) for s in record.sharpe]}")
     made = account(desk, None)
     evidence = _evidence(record)
     rate = _rate(desk, record, evidence["established"])
@@ -63,7 +64,7 @@ def review(desk: Desk, given: Given | None = None) -> Draft:
         ),
         **evidence, "recommended": made.options, "state": made.state,
     }  # fmt: skip
-    return Draft(instruction, sections, context, f"learning {record.wins} {record.trades} {record.sharpe}")
+    return Draft(instruction, sections, context, group)
 
 
 def documented(desk: Desk) -> list[Draft]:

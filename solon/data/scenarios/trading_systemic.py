@@ -86,8 +86,8 @@ def volatility_spike(desk: Desk, given: Given | None = None) -> Draft:
 def deep_drawdown(desk: Desk, given: Given | None = None) -> Draft:
     """No trigger but the fall itself, on one of the rungs."""
     reduce, kill = desk.limit("emergency_deleverage_threshold"), desk.limit("kill_switch_drawdown")
-    what = {"drawdown": desk.step(reduce, kill + 3, "0.1"), **(given or {})}
-    return _crisis(desk, what, "drawdown", {}, "Losses mount without a single cause.", [], {})
+    drop = desk.step(reduce, kill + 3, "0.1")
+    return _crisis(desk, given or {}, "drawdown", {}, "Losses mount without a single cause.", [], {}, drop)
 
 
 def documented(desk: Desk) -> list[Draft]:
@@ -111,11 +111,13 @@ def _crisis(
     event: str,
     lines: list[str],
     details: dict[str, Any],
+    drop: Fraction | None = None,
 ) -> Draft:
-    drop = what["drawdown"] if "drawdown" in what else desk.step(Fraction(2), desk.limit("kill_switch_drawdown") + 2, "0.1")
+    drop = what.get("drawdown") or drop or desk.step(Fraction(2), desk.limit("kill_switch_drawdown") + 2, "0.1")
     minute = (
         what["minute"] if "minute" in what else desk.rng.choice([0, 1, 2, 3, 4, 5, 6, 10, 15, 20, 25, 29, 30, 35, 45, 60, 90])
     )
+    group = desk.keep(f"{scenario} " + " ".join(f"{value}" for value in (*details.values(), drop, minute)))
     agents = desk.rng.randint(4, 12)
     sellers = desk.rng.randint(1, agents)
     ladder = "killed" if drop >= desk.limit("kill_switch_drawdown") else "normal"
@@ -142,8 +144,7 @@ def _crisis(
         **numbers(**details, drawdown_pct=drop, minute=minute, phase=phase, sellers=sellers, agents=agents),
         "rung": rung.name, "severity": severity, "recommended": made.options, "state": made.state,
     }  # fmt: skip
-    shown = " ".join(f"{value}" for value in (*details.values(), drop, minute))
-    return Draft(instruction, sections, context, f"{scenario} {shown}")
+    return Draft(instruction, sections, context, group)
 
 
 def _drop_lines(desk: Desk, drop: Fraction) -> list[str]:
