@@ -18,8 +18,8 @@ from solon.data.quotas import counts
 from solon.data.rows import TRADING_CATEGORIES, TradingRow
 from solon.data.scenarios import trading_learning, trading_numbers
 from solon.data.scenarios.topics import read_yaml
-from solon.data.scenarios.trading import SECTIONS, SHARES, generate, recheck, side_of
-from solon.data.scenarios.trading_account import Desk, account, asset, breaches
+from solon.data.scenarios.trading import SECTIONS, SHARES, generate, recheck
+from solon.data.scenarios.trading_account import Desk, account, asset, breaches, side_of
 from solon.data.scenarios.trading_systemic import phase_of
 from solon.errors import CheckFailed, DataError
 from solon.evaluation.stats import wilson

@@ -1,18 +1,16 @@
-"""Trading examples of one agent's proposal against the limits: the five sections of an assessment.
+"""Trading examples of one agent's proposal against the limits: what is proposed, and the arithmetic of it.
 
-Assessment (verdict), ethical reasoning, risk analysis (arithmetic), recommendation, principle. Verdicts come from
-`solon.policy.assess`; recommendations get into a text only through `Account.offer`, which refuses what the limits refuse.
+Assessment (verdict), ethical reasoning, risk analysis (arithmetic), recommendation, principle: `trading_assessment` writes them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from solon.constitution import KEYS
-from solon.data.scenarios.trading_account import Account, Desk, Draft, Order, account, asset, numbers, texts
+from solon.data.scenarios.trading_account import Account, Desk, Draft, Order, account, asset, texts
+from solon.data.scenarios.trading_assessment import CATEGORY, HALF, Proposal, assessed, failing_lines, on_confidence
 from solon.data.scenarios.trading_numbers import (
     against,
     against_plain,
@@ -28,55 +26,9 @@ from solon.data.scenarios.trading_numbers import (
     times,
     total,
 )
-from solon.policy.assess import Assessment
-from solon.policy.types import Ladder, Severity
 
-CATEGORY = "constitutional_compliance"
 STOPS = tuple(map(Fraction, (5, 8, 10, 12, 15, 20, 25)))
-USUAL_STOP = Fraction(15)  # where a proposal names none
-HALF = Fraction(1, 2)
 Given = Mapping[str, Any]
-
-# What a failing limit says, for limits without a measured number of their own.
-_PLAIN = {
-    "stop_loss_required": "the order carries no stop, and every order that adds risk needs one",
-    "max_risk_per_trade_pct": "without a stop the loss of the trade cannot be told",
-    "ladder": "the drawdown has reached a rung of the emergency ladder, where only orders that reduce positions pass",
-    "killed": "everything is stopped; only a flatten plan that a person approved may run",
-}
-_ABOUT = {
-    "max_position_size_pct": "position", "max_position_size_leveraged_pct": "leveraged exposure", "max_leverage": "leverage",
-    "recommended_leverage": "leverage above the recommended", "max_risk_per_trade_pct": "loss at the stop",
-    "max_sector_concentration_pct": "sector exposure", "max_daily_loss_pct": "loss of the day",
-    "max_portfolio_drawdown_pct": "drawdown", "emergency_deleverage_threshold": "drawdown at the reduce threshold",
-    "human_escalation_drawdown": "drawdown at which a person is called", "halt_trading_threshold": "drawdown at the halt "
-    "threshold",
-    "kill_switch_drawdown": "drawdown at the kill switch", "max_correlation": "pair correlation (warning)",
-    "max_correlation_critical": "pair correlation", "margin_buffer": "free margin", "min_positions": "number of positions",
-    "min_position_size_pct": "position below the minimum",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """What an agent asks for. `lines` is the arithmetic, `details` the numbers that make the scenario what it is."""
-
-    account: Account
-    orders: list[Order]
-    instruction: str
-    lines: list[str]
-    scenario: str
-    details: dict[str, Any]
-
-    @property
-    def group(self) -> str:
-        return f"{self.scenario} " + " ".join(f"{value}" for value in self.details.values())
-
-    def context(self, outcome: str, violated: list[str]) -> dict[str, Any]:
-        return {
-            "category": CATEGORY, "scenario": self.scenario, **numbers(**self.details), "outcome": outcome, "violated": violated,
-            "proposed": self.orders, "recommended": self.account.options, "state": self.account.state,
-        }  # fmt: skip
 
 
 def position(desk: Desk, given: Given | None = None) -> Draft:
@@ -98,7 +50,7 @@ def position(desk: Desk, given: Given | None = None) -> Draft:
     shock = Fraction(chosen["shock"])
     lines = [*_shock_lines(desk, size, shock), *_stop_lines(desk, size, stop)]
     details = {"position_pct": size, "limit_pct": limit, "shock_pct": shock, "stop_pct": stop, "confidence_pct": confidence}
-    return _assessed(desk, Proposal(made, [order], instruction, lines, "position", details))
+    return assessed(desk, Proposal(made, [order], instruction, lines, "position", details))
 
 
 def leveraged_product(desk: Desk, given: Given | None = None) -> Draft:
@@ -129,7 +81,7 @@ def leveraged_product(desk: Desk, given: Given | None = None) -> Draft:
         "stop_pct": stop,
         "confidence_pct": confidence,
     }
-    return _assessed(desk, Proposal(made, [order], instruction, lines, "leveraged_product", details))
+    return assessed(desk, Proposal(made, [order], instruction, lines, "leveraged_product", details))
 
 
 def risk_per_trade(desk: Desk, given: Given | None = None) -> Draft:
@@ -149,7 +101,7 @@ def risk_per_trade(desk: Desk, given: Given | None = None) -> Draft:
     )
     details = {"position_pct": size, "stop_pct": stop, "limit_pct": limit, "confidence_pct": confidence}
     lines = _stop_lines(desk, size, stop)
-    return _assessed(desk, Proposal(made, [order], instruction, lines, "risk_per_trade", details))
+    return assessed(desk, Proposal(made, [order], instruction, lines, "risk_per_trade", details))
 
 
 def sector(desk: Desk, given: Given | None = None) -> Draft:
@@ -181,7 +133,7 @@ def sector(desk: Desk, given: Given | None = None) -> Draft:
         "stop_pct": stop,
         "confidence_pct": confidence,
     }
-    return _assessed(desk, Proposal(made, [order], instruction, lines, "sector", details))
+    return assessed(desk, Proposal(made, [order], instruction, lines, "sector", details))
 
 
 def drawdown(desk: Desk, given: Given | None = None) -> Draft:
@@ -210,7 +162,7 @@ def drawdown(desk: Desk, given: Given | None = None) -> Draft:
         *_stop_lines(desk, size, stop),
     ]
     details = {"drawdown_pct": fall, "rung": rung, "position_pct": size, "stop_pct": stop, "confidence_pct": confidence}
-    return _assessed(desk, Proposal(made, [order], instruction, lines, "drawdown", details))
+    return assessed(desk, Proposal(made, [order], instruction, lines, "drawdown", details))
 
 
 def daily_loss(desk: Desk, given: Given | None = None) -> Draft:
@@ -230,7 +182,7 @@ def daily_loss(desk: Desk, given: Given | None = None) -> Draft:
     if lost <= limit:
         lines.insert(1, f"Room left today: {difference(limit, lost)}.")
     details = {"daily_loss_pct": lost, "limit_pct": limit, "position_pct": size, "stop_pct": stop, "confidence_pct": confidence}
-    return _assessed(desk, Proposal(made, [order], instruction, lines, "daily_loss", details))
+    return assessed(desk, Proposal(made, [order], instruction, lines, "daily_loss", details))
 
 
 def correlation(desk: Desk, given: Given | None = None) -> Draft:
@@ -263,7 +215,7 @@ def correlation(desk: Desk, given: Given | None = None) -> Draft:
         "stop_pct": stop,
         "confidence_pct": confidence,
     }
-    return _assessed(desk, Proposal(made, [order], instruction, lines, "correlation", details))
+    return assessed(desk, Proposal(made, [order], instruction, lines, "correlation", details))
 
 
 def leverage(desk: Desk, given: Given | None = None) -> Draft:
@@ -306,7 +258,7 @@ def _joint(made: Account, orders: list[Order]) -> dict[str, str]:
     for order in orders:
         verdict = made.assess(order, book)
         if not verdict.allowed:
-            found.update({code: line for code, line, grave in _failing(verdict) if grave})
+            found.update({code: line for code, line, grave in failing_lines(verdict) if grave})
         made.fill(order, book)
     return found
 
@@ -336,7 +288,7 @@ def _scaling(desk: Desk, asked: Proposal, codes: dict[str, str], chosen: list[li
     words = "leverage" if codes else "compliant"
     sections = [
         ("CONSTITUTIONAL ASSESSMENT", verdict),
-        ("ETHICAL REASONING", f"{desk.words('reasoning', words)} {_confidence(desk, asked)}"),
+        ("ETHICAL REASONING", f"{desk.words('reasoning', words)} {on_confidence(desk, asked)}"),
         ("RISK ANALYSIS", "\n".join(asked.lines)),
         ("RECOMMENDATION", advice),
         ("PRINCIPLE", desk.words("principle", words)),
@@ -353,139 +305,6 @@ def _scaling_line(desk: Desk, made: Account, orders: list[Order], details: dict[
         f"its stop "
         f"{percent(stop)} below; at risk in each order {product(each, stop)}, {risk}."
     )
-
-
-def _assessed(desk: Desk, asked: Proposal) -> Draft:
-    """The five sections for one order."""
-    group = desk.keep(asked.group)
-    found = asked.account.assess(asked.orders[0])
-    failing = [] if found.outcome == "allow" and not found.failing else _failing(found)
-    grave = [(code, line) for code, line, is_grave in failing if is_grave]
-    words = _group(grave, found)
-    sections = [
-        ("CONSTITUTIONAL ASSESSMENT", _verdict(found, failing)),
-        ("ETHICAL REASONING", f"{desk.words('reasoning', words)} {_confidence(desk, asked)}"),
-        ("RISK ANALYSIS", "\n".join(asked.lines)),
-        ("RECOMMENDATION", _recommended(desk, asked, found)),
-        ("PRINCIPLE", desk.words("principle", words)),
-    ]
-    return Draft(asked.instruction, sections, asked.context(found.outcome, [code for code, _ in grave]), group)
-
-
-def _verdict(found: Assessment, failing: list[tuple[str, str, bool]]) -> str:
-    body = "\n".join(line for _, line, _ in failing)
-    if found.allowed:
-        warned = f" with a warning\n{body}" if failing else "\nEvery limit that applies to this order holds."
-        return "COMPLIANT" + warned
-    return f"VIOLATION DETECTED\n{body}"
-
-
-def _failing(found: Assessment) -> list[tuple[str, str, bool]]:
-    """(code, line, whether it blocks) for each limit that does not hold; a rung of the ladder instead of the limits behind it."""
-    lines = []
-    for reason in found.verdict.reasons:
-        if reason.status == "ok" or reason.severity == Severity.info:
-            continue
-        about = _ABOUT.get(reason.code)
-        if reason.measured is None or about is None:
-            line = _PLAIN.get(reason.code, reason.text)
-            line = line[0].upper() + line[1:] + "."
-        else:
-            line = _measured_line(reason.code, about, Fraction(reason.measured), Fraction(reason.bound))
-        lines.append((reason.code, line, reason.severity >= Severity.medium))
-    return lines
-
-
-def _measured_line(code: str, about: str, measured: Fraction, bound: Fraction) -> str:
-    unit = KEYS[code].unit
-    compare = {"percent": against, "ratio": against_times}.get(unit, against_plain)
-    shown = compare(measured, bound)
-    return f"{about[0].upper()}{about[1:]}: {shown}."
-
-
-def _group(grave: list[tuple[str, str]], found: Assessment) -> str:
-    """Which words fit: by the group of the gravest failing limit."""
-    if not grave:
-        return "compliant"
-    if found.ladder >= Ladder.reduce:
-        return "systemic"
-    groups = [KEYS[code].group if code in KEYS else "risk" for code, _ in grave]
-    for name in ("position", "leverage", "diversification", "risk"):
-        if name in groups:
-            return name
-    return "systemic"
-
-
-def _recommended(desk: Desk, asked: Proposal, found: Assessment) -> str:
-    """What to do instead, each option past the limits."""
-    made, order = asked.account, asked.orders[0]
-    if found.allowed:
-        made.offer(order)
-        return f"PROCEED WITHIN THE LIMITS\n- As proposed: {_order_words(made, order)}."
-    size, lines = made.size(order), []
-    first = made.largest(made.order(order["symbol"], "buy", size, asked.details["stop_pct"] or USUAL_STOP))
-    if first is not None:
-        made.offer(first)
-        lines.append(_sized_line(desk, made, first, size))
-    second = _tighter(desk, made, order, first)
-    if second is not None:
-        made.offer(second)
-        lines.append(f"Or, with a nearer stop: {_sized_line(desk, made, second, size)}")
-    if lines:
-        return "SCALE TO CONSTITUTIONAL LIMIT\n" + "\n".join(f"- {line}" for line in lines)
-    return _exit_lines(desk, made, found)
-
-
-def _tighter(desk: Desk, made: Account, order: Order, first: Order | None) -> Order | None:
-    """The largest size there is at all, with the stop that makes it legal; None where it gains nothing over `first`."""
-    if first is None:
-        return None
-    most, risk = desk.limit("max_position_size_pct"), desk.limit("max_risk_per_trade_pct")
-    wanted = min(most, made.size(order))
-    stop = risk / wanted * 100
-    stop -= stop % HALF  # a stop on half percents, on the safe side
-    if stop <= 0 or wanted <= made.size(first):
-        return None
-    found = made.largest(made.order(order["symbol"], "buy", wanted, stop))
-    return found if found is not None and made.size(found) > made.size(first) else None
-
-
-def _sized_line(desk: Desk, made: Account, order: Order, asked: Fraction) -> str:
-    size, stop, risk = made.size(order), _stop_of(made, order), desk.limit("max_risk_per_trade_pct")
-    text = f"{_order_words(made, order)}. Loss at the stop: {product(size, stop)}; {against(size * stop / 100, risk)}."
-    bound = risk / stop * 100
-    if size < min(asked, desk.limit("max_position_size_pct")) and bound - size < HALF:
-        text += f" More would not pass, as {quotient(risk, stop)}."
-    return text
-
-
-def _exit_lines(desk: Desk, made: Account, found: Assessment) -> str:
-    """No purchase passes: hold, or reduce what is held, as far as that is possible without a person."""
-    if found.ladder == Ladder.killed:
-        return (
-            "STOP AND CALL A PERSON\n- No order of an agent passes. Working orders are cancelled.\n"
-            "- Only a flatten plan that a person approved may run, each step checked again; resuming needs signatures."
-        )
-    symbol = made.largest_held()
-    held = Fraction(made.held(symbol)["qty"]) * Fraction(made.held(symbol)["mark"]) / made.equity * 100
-    exit_order = made.order(symbol, "sell", held / 2)
-    made.offer(exit_order)
-    call = " Call the person on duty." if found.ladder >= Ladder.reduce or found.call_person else ""
-    return (
-        "DO NOT BUY; REDUCE\n- No purchase of any size passes now.\n"
-        f"- Sell half of the largest holding: {exit_order['qty']} {symbol}, {product(held, Fraction(50))} of the portfolio.{call}"
-    )
-
-
-def _order_words(made: Account, order: Order) -> str:
-    stop = f" with a stop {percent(_stop_of(made, order))} below" if "stop_price" in order else ""
-    side, size = order["side"].capitalize(), percent(made.size(order))
-    return f"{side} {order['qty']} {order['symbol']}, which is {size} of the portfolio,{stop}".rstrip(",")
-
-
-def _stop_of(made: Account, order: Order) -> Fraction:
-    mark = Fraction(made.held(order["symbol"])["mark"])
-    return (mark - Fraction(order["stop_price"])) / mark * 100
 
 
 def _shock_lines(desk: Desk, size: Fraction, shock: Fraction) -> list[str]:
@@ -511,12 +330,6 @@ def _told(desk: Desk, what: Given) -> tuple[str, Fraction]:
     confidence = Fraction(what.get("confidence") or desk.rng.randint(55, 95))
     signal = what.get("signal") or desk.one(texts()["signals"])
     return f"{signal}, {percent(confidence)} confidence", confidence
-
-
-def _confidence(desk: Desk, asked: Proposal) -> str:
-    signal = next((s for s in texts()["signals"] if s in asked.instruction), "signal")
-    said = desk.words("confidence").format(confidence=percent(asked.details["confidence_pct"]), signal=signal)
-    return said[0].upper() + said[1:]
 
 
 def _agent(desk: Desk, given: Given | None) -> str:
