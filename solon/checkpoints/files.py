@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import mmap
 import os
 import secrets
 import time
@@ -15,6 +16,8 @@ from solon.checkpoints.errors import DiskFull, ReadOnlyStore, StoreBusy, WriteFa
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM}
+DIRECT_AFTER = 64 * 2**20  # bytes; a multiple of every file system's block
+STAGE = 8 * 2**20  # bytes written at a time past the cache
 RESERVE = 0.05  # part of the new bytes that must stay free beside them
 
 
@@ -143,3 +146,74 @@ def _acquire(fd: int, path: Path, kind: int, timeout_s: float) -> None:
                     mend="wait for it to finish, or raise lock_timeout_s",
                 ) from None
             time.sleep(0.005)
+
+
+class Appender:
+    """Appends to a new file; what exceeds DIRECT_AFTER bytes goes past the page cache (O_DIRECT) where the file system allows it.
+
+    A large checkpoint would otherwise push everything else out of the cache, and be copied and flushed for it: measured, direct
+    writing of a gigabyte takes half the time or less. Small files stay in the cache, where the next restore finds them.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.fd, self.size = fd, 0
+        self._stage: mmap.mmap | None = None  # page-aligned, as O_DIRECT demands
+        self._filled = 0
+        self._refused = not hasattr(os, "O_DIRECT")
+
+    def write(self, data: memoryview) -> None:
+        """Append; errors may also be those of earlier bytes."""
+        while data.nbytes:
+            if self._stage is None:
+                data = self._write_cached(data)
+                continue
+            taken = min(data.nbytes, STAGE - self._filled)
+            self._stage[self._filled : self._filled + taken] = data[:taken]
+            self._filled, data = self._filled + taken, data[taken:]
+            if self._filled == STAGE:
+                self._flush(STAGE)
+
+    def _write_cached(self, data: memoryview) -> memoryview:
+        """Write up to the point where direct writing begins, or everything; returns the rest."""
+        room = data.nbytes if self._refused else max(DIRECT_AFTER - self.size, 0)
+        part = data[:room]
+        write_all(self.fd, part)
+        self.size += part.nbytes
+        if not self._refused and self.size >= DIRECT_AFTER:
+            self._begin_direct()
+        return data[part.nbytes :]
+
+    def _begin_direct(self) -> None:
+        try:
+            fcntl.fcntl(self.fd, fcntl.F_SETFL, fcntl.fcntl(self.fd, fcntl.F_GETFL) | os.O_DIRECT)
+            self._stage = mmap.mmap(-1, STAGE)
+        except OSError:
+            self._refused = True
+
+    def _flush(self, size: int) -> None:
+        assert self._stage is not None
+        view = memoryview(self._stage)[:size]
+        try:
+            write_all(self.fd, view)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            self._end_direct()
+            os.lseek(self.fd, self.size, os.SEEK_SET)
+            write_all(self.fd, view)
+        finally:
+            view.release()
+        self.size, self._filled = self.size + size, 0
+
+    def _end_direct(self) -> None:
+        fcntl.fcntl(self.fd, fcntl.F_SETFL, fcntl.fcntl(self.fd, fcntl.F_GETFL) & ~os.O_DIRECT)
+
+    def finish(self) -> None:
+        """Write what is staged, through the cache since its length is not aligned, and make everything durable."""
+        if self._stage is not None:
+            self._end_direct()
+            self._flush(self._filled)
+            self._stage.close()
+            self._stage = None
+            self._refused = True
+        os.fsync(self.fd)

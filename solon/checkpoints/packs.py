@@ -22,13 +22,12 @@ import blake3
 import numpy as np
 
 from solon.checkpoints.errors import CorruptChunk, CorruptPack, MissingChunk
-from solon.checkpoints.files import fsync_folder, named_os_errors, require_space, write_all
+from solon.checkpoints.files import Appender, fsync_folder, named_os_errors, require_space
 from solon.checkpoints.tensors import CHUNK, Bytes
 
 MAGIC = b"SOLNPK1\n"
 END = b"SOLNEND\n"
 TAIL = struct.Struct("<32sQ8s")
-FLUSH = 64 * 2**20  # bytes
 SPACE_CHECK = 256 * 2**20  # look at the free space again after writing this many bytes
 
 
@@ -61,7 +60,6 @@ class PackWriter:
         self.offset = 0
         self._fd = -1
         self._unchecked = SPACE_CHECK
-        self._written = self._flushed = 0
         self._thread: ThreadPoolExecutor | None = None
         self._pending: Future[None] | None = None
 
@@ -103,8 +101,8 @@ class PackWriter:
         footer = json.dumps(self.entries, separators=(",", ":")).encode()
         tail = footer + TAIL.pack(blake3.blake3(footer).digest(), len(footer), END)
         with named_os_errors(self.path):
-            write_all(self._fd, memoryview(tail))
-            os.fsync(self._fd)
+            self._out.write(memoryview(tail))
+            self._out.finish()
             os.close(self._fd)
             self._fd = -1
             os.rename(self.temp, self.path)
@@ -115,7 +113,8 @@ class PackWriter:
             return
         with named_os_errors(self.temp):
             self._fd = os.open(self.temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-            write_all(self._fd, memoryview(MAGIC))
+            self._out = Appender(self._fd)
+            self._out.write(memoryview(MAGIC))
         self.offset = len(MAGIC)
         self._thread = ThreadPoolExecutor(1)
 
@@ -132,12 +131,7 @@ class PackWriter:
 
     def _write(self, data: Bytes) -> None:
         with named_os_errors(self.temp):
-            write_all(self._fd, data.data)
-            self._written += len(data)
-            if self._written - self._flushed >= FLUSH and hasattr(os, "posix_fadvise"):
-                # Linux starts writing this range's dirty pages to disk without waiting or dropping them; fsync has less to do
-                os.posix_fadvise(self._fd, self._flushed, self._written - self._flushed, os.POSIX_FADV_DONTNEED)
-                self._flushed = self._written
+            self._out.write(data.data)
 
 
 def read_footer(path: Path) -> list[tuple[str, int, int]]:

@@ -642,3 +642,36 @@ def test_recorded_health_covers_chunks_that_another_process_saved(store: Store) 
         table.weight[-1, 0] = 7.0
     found = fresh.health(fresh.save(table))["weight"]
     assert (found.count, found.nan, found.absmax) == (table.weight.numel(), 1, 7.0)
+
+
+@pytest.mark.parametrize("allowed", [True, False], ids=["direct", "refused"])
+def test_large_packs_are_written_past_the_cache_and_hold_the_same_bytes(
+    store: Store, monkeypatch: pytest.MonkeyPatch, allowed: bool
+) -> None:
+    import errno
+    import fcntl
+
+    from solon.checkpoints import files
+
+    monkeypatch.setattr(files, "DIRECT_AFTER", 8192)
+    monkeypatch.setattr(files, "STAGE", 16384)
+    real, direct = files.write_all, []
+
+    def write_all(fd: int, data: memoryview) -> None:
+        if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_DIRECT:
+            direct.append(data.nbytes)
+            if not allowed:
+                raise OSError(errno.EINVAL, "alignment")  # as file systems with larger blocks answer
+        real(fd, data)
+
+    monkeypatch.setattr(files, "write_all", write_all)
+    model, rng = proof.small_model(), random.Random(8)
+    for _ in range(3):
+        proof.scramble(model, rng, 1.0)
+        before = proof.bits(model)
+        saved = store.save(model)
+        proof.scramble(model, rng, 1.0)
+        store.restore(saved, model)
+        assert proof.bits(model) == before
+    assert direct
+    assert store.fsck().ok
