@@ -56,6 +56,7 @@ class Proposal:
     lines: list[str]
     scenario: str
     details: dict[str, Any]
+    exit_symbol: str = ""  # what to reduce when nothing may be bought; the largest holding where empty
 
     @property
     def group(self) -> str:
@@ -146,7 +147,7 @@ def _recommended(desk: Desk, asked: Proposal, found: Assessment) -> str:
         lines.append(f"Or, with a nearer stop: {_sized_line(desk, made, second, size)}")
     if lines:
         return "SCALE TO CONSTITUTIONAL LIMIT\n" + "\n".join(f"- {line}" for line in lines)
-    return _exit_lines(desk, made, found)
+    return _exit_lines(asked, found)
 
 
 def _tighter(desk: Desk, made: Account, order: Order, first: Order | None) -> Order | None:
@@ -172,21 +173,23 @@ def _sized_line(desk: Desk, made: Account, order: Order, asked: Fraction) -> str
     return text
 
 
-def _exit_lines(desk: Desk, made: Account, found: Assessment) -> str:
+def _exit_lines(asked: Proposal, found: Assessment) -> str:
     """No purchase passes: hold, or reduce what is held, as far as that is possible without a person."""
     if found.ladder == Ladder.killed:
         return (
             "STOP AND CALL A PERSON\n- No order of an agent passes. Working orders are cancelled.\n"
             "- Only a flatten plan that a person approved may run, each step checked again; resuming needs signatures."
         )
-    symbol = made.largest_held()
+    made = asked.account
+    symbol = asked.exit_symbol or made.largest_held()
+    which = "one of the pair" if asked.exit_symbol else "the largest holding"
     held = Fraction(made.held(symbol)["qty"]) * Fraction(made.held(symbol)["mark"]) / made.equity * 100
     exit_order = made.order(symbol, "sell", held / 2)
     made.offer(exit_order)
     call = " Call the person on duty." if found.ladder >= Ladder.reduce or found.call_person else ""
     return (
         "DO NOT BUY; REDUCE\n- No purchase of any size passes now.\n"
-        f"- Sell half of the largest holding: {exit_order['qty']} {symbol}, {product(held, Fraction(50))} of the portfolio.{call}"
+        f"- Sell half of {which}: sell {exit_order['qty']} {symbol}, {product(held, Fraction(50))} of the portfolio.{call}"
     )
 
 

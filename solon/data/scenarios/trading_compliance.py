@@ -215,7 +215,7 @@ def correlation(desk: Desk, given: Given | None = None) -> Draft:
         "stop_pct": stop,
         "confidence_pct": confidence,
     }
-    return assessed(desk, Proposal(made, [order], instruction, lines, "correlation", details))
+    return assessed(desk, Proposal(made, [order], instruction, lines, "correlation", details, exit_symbol=first))
 
 
 def leverage(desk: Desk, given: Given | None = None) -> Draft:

@@ -35,6 +35,17 @@ RUNGS = {
     Ladder.no_new: ("CRITICAL", "the ladder stands at no new positions: only sized reductions pass"),
     Ladder.killed: ("EMERGENCY STOP", "everything is stopped; only a flatten plan that a person approved may run"),
 }
+# What each phase does; and once everything is stopped, when a person decides about every step.
+STEPS = (
+    "halt new positions, de-leverage, raise cash",
+    "hedge only through the ordinary gate, rebalance within the caps, coordinate the agents",
+    "monitor, re-enter selectively once a risk manager has signed, learn from it",
+)
+STOPPED = (
+    "halt new positions; de-leverage and raise cash only as steps of a plan that a person approved",
+    "hedge and rebalance only within that plan, coordinate the agents",
+    "monitor; re-enter selectively only after enough signatures have lifted the stop; learn from it",
+)
 Given = Mapping[str, Any]
 
 
@@ -172,18 +183,17 @@ def _sequence(desk: Desk, made: Account, sizes: list[Fraction], rung: Ladder, mi
     """The three phases with their steps; exits only where the rung leaves them to the agents."""
     gross = sum(sizes, Fraction(0)) / 100
     exits, after = ([], gross) if rung == Ladder.killed else _exits(desk, made, gross)
-    now = "  <- now"
-    lines = [
-        f"Phase 1 (0-5 min): halt new positions, de-leverage, raise cash.{now if phase == 1 else ''}",
-        *(f"- {step}" for step in exits),
-        *_cash_lines(gross, after, bool(exits), rung),
-        f"Phase 2 (5-30 min): hedge only through the ordinary gate, rebalance within the caps, coordinate the "
-        f"agents.{now if phase == 2 else ''}",
-        f"Phase 3 (30+ min): monitor, re-enter selectively once a risk manager has signed, learn from "
-        f"it.{now if phase == 3 else ''}",
-        f"It is minute {minute}: phase {phase}." + (" What phase 1 left undone comes first." if phase > 1 else ""),
-    ]
+    steps = dict(zip(PHASE_MINUTES, STOPPED if rung == Ladder.killed else STEPS, strict=True))
+    lines = [_phase_line(1, steps, phase), *(f"- {step}" for step in exits), *_cash_lines(gross, after, bool(exits), rung)]
+    lines += [_phase_line(2, steps, phase), _phase_line(3, steps, phase)]
+    lines.append(f"It is minute {minute}: phase {phase}." + (" What phase 1 left undone comes first." if phase > 1 else ""))
     return "\n".join(lines)
+
+
+def _phase_line(number_of: int, steps: Mapping[int, str], current: int) -> str:
+    start, end = PHASE_MINUTES[number_of]
+    span = f"{start}+" if end is None else f"{start}-{end}"
+    return f"Phase {number_of} ({span} min): {steps[number_of]}.{'  <- now' if number_of == current else ''}"
 
 
 def _exits(desk: Desk, made: Account, gross: Fraction) -> tuple[list[str], Fraction]:
