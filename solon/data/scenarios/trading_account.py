@@ -158,7 +158,8 @@ class Account:
         return made
 
     def assess(self, order: Order, book: Book | None = None) -> Assessment:
-        return self.desk.judge.assess(parse_action(order), book or self.book)
+        """The verdict on an order; with the largest size that passes, unless it is judged on a book of its own."""
+        return self.desk.judge.assess(parse_action(order), book or self.book, size=book is None)
 
     def fill(self, order: Order, book: Book) -> None:
         """Pretend that an order filled at the mark."""
