@@ -305,7 +305,8 @@ def _printable(text: str) -> str:
 def _ticket(ticket: Any, now: int) -> dict[str, Any]:
     return {
         "id": ticket.id, "outcome": ticket.outcome(now), "severity": ticket.severity.name,
-        "exposure": format(ticket.exposure, "f"), "agent": ticket.agent, "reason": ticket.reason, "action": ticket.action, "action_digest": ticket.bound,  # noqa: E501
+        "exposure": format(ticket.exposure, "f"), "agent": ticket.agent,
+        "reason": ticket.reason, "action": ticket.action, "action_digest": ticket.bound,
         "approvals": len(ticket.approvals), "needed": ticket.needed, "seconds_left": max(0, (ticket.deadline - now) // 1_000_000),
     }  # fmt: skip
 

@@ -218,7 +218,8 @@ def sign(
     store = VoterMemory(memory)
     envelope = store.sign(
         read_private(key), read_registry(registry), constitution=load(constitution).hash, slot=slot,
-        proposal=_proposal(proposal)[1], decision=decision, now=clock(), proposed_action=action, confidence_bp=None if stated is None else int(stated),  # noqa: E501
+        proposal=_proposal(proposal)[1], decision=decision, now=clock(), proposed_action=action,
+        confidence_bp=None if stated is None else int(stated),
         lifetime=minutes * 60_000_000,
     )  # fmt: skip
     store.close()

@@ -371,8 +371,7 @@ def denial(code: str, text: str, ladder: Ladder, constitution: str) -> Verdict:
 
 def _plain(verdict: Verdict) -> dict[str, Any]:
     """The verdict for the log: only reasons that are not ok, as the rest follows from the inputs."""
-    record = verdict.as_dict()
-    record["reasons"] = [reason for reason in record["reasons"] if reason["status"] != "ok"]
+    record = replace(verdict, reasons=tuple(reason for reason in verdict.reasons if reason.status != "ok")).as_dict()
     del record["ledger_index"], record["constitution_hash"]
     return record
 

@@ -134,7 +134,9 @@ def verify(path: Path, key: tuple, older_note: str, show: int) -> list:
     older = read_tip(older_note, key) if older_note else None
     if older and older[0] != origin:
         raise Wrong(f"the older tip is of {older[0]!r}, the ledger of {origin!r}")
-    stack, count, kinds, names, shown = [], 0, {}, set(), ""
+    stack: list = []
+    kinds: dict = {}
+    count, names, shown = 0, set(), ""
     older_holds = older is None or (older[1] == 0 and older[2] == root_of([]))
     for count, body in enumerate(bodies, start=1):
         record = read_entry(count - 1, body)
@@ -152,11 +154,12 @@ def verify(path: Path, key: tuple, older_note: str, show: int) -> list:
         raise Wrong(f"the tip says {size} entries, {count} were found")
     if root_of(stack) != root:
         raise Wrong("the entries do not give the tip's root: something was changed")
-    if not older_holds:
+    if older and not older_holds:
         raise Wrong(f"the ledger does not continue the older tip of {older[1]} entries: history was rewritten or cut")
     lines = [f"holds: {size} entries of {origin}, root {root.hex()}, signed by {key[0]}"]
     lines += [f"  {kind}: {number}" for kind, number in sorted(kinds.items())]
-    lines += [f"continues the older tip of {older[1]} entries"] if older else []
+    if older:
+        lines.append(f"continues the older tip of {older[1]} entries")
     return lines + ([shown] if shown else [])
 
 

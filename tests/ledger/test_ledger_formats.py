@@ -91,6 +91,16 @@ JSONS = st.recursive(
 @given(JSONS)
 def test_canonical_round_trip(value: object) -> None:
     assert parse(canonical(value)) == value
+    assert canonical(value) == rfc8785.dumps(value)  # type: ignore[arg-type]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(), st.text(st.characters(max_codepoint=127)))
+def test_texts_encode_as_the_library_does(text: str, key: str) -> None:
+    record = {key: text, "a": [text, {"b": text}]}
+    assert canonical(record) == rfc8785.dumps(record)  # type: ignore[arg-type]
+    everything = "".join(map(chr, [*range(0x300), 0x2028, 0x2029, 0xFEFF, 0xFFFF, 0x10000, 0x10FFFF]))
+    assert canonical([everything]) == rfc8785.dumps([everything])
 
 
 # --- keys -------------------------------------------------------------------------------------------------------------
