@@ -16,7 +16,7 @@ from solon.constitution import Constitution
 from solon.data.scenarios.topics import LAWS, Act, Draw, Question, read_yaml
 from solon.errors import DataError
 
-_HAS_REASON = re.compile(r"because|since|:|; asking|either\.$|neither|\bno\.$|never|decline it as")
+_HAS_REASON = re.compile(r"because|since|:|; asking|neither|decline it as")
 
 
 @dataclass(frozen=True)
