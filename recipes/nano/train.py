@@ -7,7 +7,7 @@ import csv
 import hashlib
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,13 @@ from recipes.nano.corpus import ROW, VOCABULARY, Corpus
 if TYPE_CHECKING:
     import torch
     from transformers import LlamaForCausalLM
+
+
+def native_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 in hardware (AVX-512 BF16 or AMX)."""
+    import torch
+
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class Recipe:
     threads: int = 2
     compile: bool = False
     save_every: int = 400
+    bf16: bool = field(default_factory=lambda: native_bf16())  # autocast; emulated, slowly, where the processor lacks it
 
     @property
     def plateau_end(self) -> int:
@@ -111,7 +119,7 @@ def pretrain(corpus: Corpus, recipe: Recipe, out: Path, log_every: int = 20) -> 
         weights = torch.from_numpy(corpus.weights[at].astype(np.float32) / 4)
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate(step)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
             logits = forward(input_ids=rows, use_cache=False).logits
         loss = weighted_loss(logits, rows, weights)
         model.zero_grad(set_to_none=True)
