@@ -1,24 +1,23 @@
-"""decide, replay, emergency, review, ledger, safety-report."""
+"""decide, replay, emergency, safety-report."""
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from solon.cli.output import JsonFlag, emit
+from solon.cli.output import JsonFlag, emit, printable
 from solon.errors import InputError
 
 Constitution = Annotated[str, typer.Option("--constitution", help="A library name or a path.")]
 Folder = Annotated[Path, typer.Option("--home", help="The governance folder: ledger, switch, registry.")]
 Keys = Annotated[list[Path] | None, typer.Option("--key", help="A private key file; may be given several times.")]
 OneKey = Annotated[Path, typer.Option("--key", help="Your private key file.")]
-LedgerFile = Annotated[Path, typer.Argument(metavar="LEDGER", help="The ledger's database file.")]
-Public = Annotated[
-    Path | None, typer.Option("--public", help="The ledger's .pub file, best one kept elsewhere; default LEDGER.pub.")
-]
 HOME = Path("governance")
 
 
@@ -32,20 +31,6 @@ def register(app: typer.Typer) -> None:
             "Stop by one, resume by several; states and drills.",
             {"status": status, "stop": stop, "resume": resume, "relax": relax, "drill": drill},
         ),
-        "review": (
-            "What waits for a person.",
-            {"list": review_list, "show": review_show, "approve": review_approve, "deny": review_deny},
-        ),
-        "ledger": (
-            "Verify, show, prove, export and decide again what was logged.",
-            {
-                "verify": ledger_verify,
-                "show": ledger_show,
-                "prove": ledger_prove,
-                "export": ledger_export,
-                "replay": ledger_replay,
-            },
-        ),
     }
     for name, (about, verbs) in groups.items():
         group = typer.Typer(help=about, no_args_is_help=True)
@@ -54,17 +39,37 @@ def register(app: typer.Typer) -> None:
         app.add_typer(group, name=name)
 
 
-def _text(path: Path) -> str:
+def _text(path: Path) -> bytes:
+    """The bytes of a file; what they say is judged, and a refusal logged, by whoever reads them."""
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return path.read_bytes()
+    except OSError as error:
         raise InputError(f"{path}: expected a JSON file, got {error}", mend="check the path") from error
 
 
+@contextmanager
+def _deciding(constitution: str, ledger: Path | None, home: Path | None) -> Iterator[Any]:
+    """A governor: of a governance folder, with a ledger of its own, or without memory."""
+    from solon.governance.governor import Governor
+    from solon.governance.home import Home, open_ledger
+
+    if ledger is not None and home is not None:
+        raise InputError("decide: expected --ledger or --home, got both", mend="the home has a ledger of its own")
+    if home is not None:
+        with Home(home).governor(constitution) as governor:
+            yield governor
+    elif ledger is not None:
+        with open_ledger(ledger) as book:
+            yield Governor(constitution, ledger=book)
+    else:
+        yield Governor(constitution)
+
+
 def decide(
-    action: Annotated[Path, typer.Argument(metavar="ACTION.json")],
-    state: Annotated[Path, typer.Option("--state", help="STATE.json")],
-    constitution: Constitution,
+    action: Annotated[Path | None, typer.Argument(metavar="[ACTION.json]", help="An order, or a request in words.")] = None,
+    state: Annotated[Path | None, typer.Option("--state", help="STATE.json; an order needs it.")] = None,
+    constitution: Constitution = "trading",
+    text: Annotated[str | None, typer.Option("--text", help="A request in words, instead of ACTION.json.")] = None,
     ledger: Annotated[Path | None, typer.Option("--ledger", help="Log the decision here.")] = None,
     home: Annotated[
         Path | None, typer.Option("--home", help="Use the ledger, switch, registry and reviews of this folder.")
@@ -72,32 +77,66 @@ def decide(
     ticket: Annotated[str, typer.Option("--ticket", help="An approved review that lifts an escalation.")] = "",
     as_json: JsonFlag = False,
 ) -> None:
-    """Judge one action: 0 allow, 3 deny, 4 escalate, 5 halt, 6 modify; 2 malformed (and logged)."""
-    from solon.governance.governor import Governor
-    from solon.governance.home import Home, open_ledger
+    """Judge one action: 0 allow, 3 deny, 4 escalate, 5 halt, 6 modify; 2 malformed (and logged).
 
-    if ledger is not None and home is not None:
-        raise InputError("decide: expected --ledger or --home, got both", mend="the home has a ledger of its own")
-    texts = _text(action), _text(state)
-    if home is not None:
-        with Home(home).governor(constitution) as governor:
-            verdict = governor.decide(*texts, ticket=ticket)
-    elif ledger is not None:
-        with open_ledger(ledger) as book:
-            verdict = Governor(constitution, ledger=book).decide(*texts)
-    else:
-        verdict = Governor(constitution).decide(*texts)
-    if as_json:
-        emit(verdict.as_dict())
-    else:
-        print(verdict.outcome.upper())
-        for reason in verdict.reasons:
-            if reason.status != "ok":
-                print(f"  {reason.text}")
-        if verdict.largest_allowed is not None:
-            print(f"  largest allowed: {verdict.largest_allowed.qty} ({verdict.largest_allowed.size_pct} % of equity)")
-        print(f"  {'; '.join(verdict.path)}")
+    ACTION.json is an order, judged against STATE.json, or a request in words: {"id", "agent", "kind": "text", "text", "ts"}.
+    """
+    from solon.policy.types import Refused
+
+    given = _given(action, text)
+    try:
+        with _deciding(constitution, ledger, home) as governor:
+            if _is_text(given):
+                verdict = governor.decide_request(given)
+            elif state is None:
+                raise InputError("decide: expected --state STATE.json for an order, got none", mend="name the account's state")
+            else:
+                verdict = governor.decide(given, _text(state), ticket=ticket)
+    except Refused as error:
+        file = state if error.what.startswith("state") else action
+        error.what = f"{file}: {error.what}" if file is not None else error.what
+        raise
+    emit(verdict.as_dict()) if as_json else _print_verdict(verdict)
     sys.exit(verdict.exit_code)
+
+
+def _given(action: Path | None, text: str | None) -> Any:
+    """What is to be decided: the bytes of ACTION.json, or a record of the words."""
+    import secrets
+
+    from solon.ledger.storage import clock
+    from solon.policy.parsing import time_text
+
+    if (action is None) == (text is None):
+        raise InputError("decide: expected ACTION.json or --text, exactly one of them", mend="solon decide --help")
+    if action is not None:
+        return _text(action)
+    return {"id": f"text-{secrets.token_hex(4)}", "agent": "user", "kind": "text", "text": text, "ts": time_text(clock())}
+
+
+def _is_text(given: Any) -> bool:
+    from solon.policy.parsing import is_request
+
+    try:
+        return is_request(json.loads(given) if isinstance(given, bytes) else given)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _print_verdict(verdict: Any) -> None:
+    """The five sections of an assessment; else outcome, reasons and path."""
+    if verdict.assessment is not None:
+        print(verdict.assessment.text())
+        size = verdict.largest_allowed
+        if size is not None:
+            print(f"\nLargest order of this kind that passes: {size.qty} (position of {size.size_pct} % of equity).")
+    else:
+        print(verdict.outcome.upper() if verdict.response is None else f"{verdict.outcome.upper()}: {verdict.response}")
+        for reason in verdict.reasons:
+            print(f"  {printable(reason.text)}")
+    print(f"Path: {printable('; '.join(verdict.path))}")
+    if verdict.ledger_index is not None:
+        print(f"Logged as entry {verdict.ledger_index}.")
 
 
 def replay(
@@ -292,193 +331,3 @@ def drill(constitution: Constitution = "trading", as_json: JsonFlag = False) -> 
         for line in check.evidence:
             print(f"  {line}")
     sys.exit(0 if check.status == "PASS" else 1)
-
-
-# --- review -----------------------------------------------------------------------------------------------------------------
-
-
-def _printable(text: str) -> str:
-    """Text shown to a reviewer without control, bidirectional or invisible characters."""
-    return "".join(char if char.isprintable() else "\ufffd" for char in text)
-
-
-def _ticket(ticket: Any, now: int) -> dict[str, Any]:
-    return {
-        "id": ticket.id, "outcome": ticket.outcome(now), "severity": ticket.severity.name,
-        "exposure": format(ticket.exposure, "f"), "agent": ticket.agent,
-        "reason": ticket.reason, "action": ticket.action, "action_digest": ticket.bound,
-        "approvals": len(ticket.approvals), "needed": ticket.needed, "seconds_left": max(0, (ticket.deadline - now) // 1_000_000),
-    }  # fmt: skip
-
-
-def _print_ticket(record: dict[str, Any]) -> None:
-    head = f"{record['id']}  {record['outcome']:<8} {record['severity']:<8} {record['seconds_left']:>5} s left"
-    print(_printable(f"{head}  {record['agent']}: {record['reason']}"))
-
-
-def review_list(home: Folder = HOME, as_json: JsonFlag = False) -> None:
-    """What waits, most dangerous first, and how long people took so far."""
-    from solon.governance.home import Home
-
-    with Home(home).reviews() as queue:
-        records = [_ticket(ticket, queue.now()) for ticket in queue.pending()]
-        times = queue.times()
-    if as_json:
-        emit({"pending": records, "times": times})
-        return
-    for record in records:
-        _print_ticket(record)
-    print(f"{len(records)} wait; so far {times['counts']}, median time to decide {times['median_s']} s")
-
-
-def review_show(ticket: str, home: Folder = HOME, as_json: JsonFlag = False) -> None:
-    """One ticket with every field of its action."""
-    from solon.governance.home import Home
-
-    with Home(home).reviews() as queue:
-        record = _ticket(queue.ticket(ticket), queue.now())
-    if as_json:
-        emit(record)
-        return
-    _print_ticket(record)
-    for name, value in record["action"].items():
-        print(_printable(f"  {name}: {value}"))
-    print(f"  digest of this action: {record['action_digest']}")
-
-
-def _answer(ticket: str, home: Path, key: Path, answer: Any, as_json: bool) -> None:
-    from solon.governance.home import Home
-    from solon.governance.review import sign_answer
-    from solon.ledger.keys import read_private
-
-    private = read_private(key)
-    with Home(home).reviews() as queue:
-        found = queue.ticket(ticket)
-        queue.answer(sign_answer(queue.registry.network, found, answer, [private], queue.now()))
-        record = _ticket(found, queue.now())
-    emit(record) if as_json else _print_ticket(record)
-
-
-def review_approve(ticket: str, key: OneKey, home: Folder = HOME, as_json: JsonFlag = False) -> None:
-    """Approve one action, by signature."""
-    _answer(ticket, home, key, "approve", as_json)
-
-
-def review_deny(ticket: str, key: OneKey, home: Folder = HOME, as_json: JsonFlag = False) -> None:
-    """Deny one action, by signature."""
-    _answer(ticket, home, key, "deny", as_json)
-
-
-# --- ledger -----------------------------------------------------------------------------------------------------------------
-
-
-def ledger_verify(
-    ledger: LedgerFile,
-    public: Public = None,
-    tip: Annotated[Path | None, typer.Option("--tip", help="A signed tip that you kept from earlier.")] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Hash every entry again, compare with the signed tip and with an older one. 0 holds, 1 does not."""
-    from solon.governance.home import read_ledger
-    from solon.ledger.proofs import verify
-
-    book = read_ledger(ledger, public)
-    report = verify(book, older=_text(tip) if tip is not None else None)
-    book.close()
-    if as_json:
-        emit(report.as_dict())
-        return
-    print(f"holds: {report.size} entries, root {report.root}")
-    for kind, count in report.kinds.items():
-        print(f"  {kind}: {count}")
-    if report.agrees_with is not None:
-        print(f"  continues the older tip of {report.agrees_with} entries")
-    elif public is None:
-        print("  checked with the key beside the ledger; a key and a tip kept elsewhere show more")
-
-
-def ledger_show(
-    ledger: LedgerFile,
-    index: Annotated[int | None, typer.Argument(help="One entry; without it the newest are listed.")] = None,
-    last: Annotated[int, typer.Option("--last", help="How many of the newest.")] = 20,
-    kind: Annotated[str, typer.Option("--kind", help="Entries of one kind only.")] = "",
-    public: Public = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Entries of a ledger."""
-    from solon.governance.home import read_ledger
-
-    book = read_ledger(ledger, public)
-    if index is not None:
-        entries = [book.entry(index)]
-    elif kind:
-        entries = book.of_kind(kind, newest=last)
-    else:
-        entries = list(book.entries(max(0, book.size - last)))
-    records = [{"index": entry.index, **entry.record} for entry in entries]
-    book.close()
-    if as_json:
-        emit({"entries": records})
-        return
-    for record in records:
-        body = record["body"]
-        verdict = body.get("verdict", {}).get("outcome", "") if isinstance(body, dict) else ""
-        print(_printable(f"{record['index']:>8}  {record['at']}  {record['kind']:<14} {verdict}"))
-    if index is not None:
-        emit(records[0]["body"])
-
-
-def ledger_prove(
-    ledger: LedgerFile,
-    index: int,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Write the proof here; else to stdout.")] = None,
-    public: Public = None,
-) -> None:
-    """A proof that one entry is in the ledger, checkable with the public key alone."""
-    from solon.governance.home import read_ledger, write_json
-    from solon.ledger.proofs import prove
-
-    book = read_ledger(ledger, public)
-    proof = prove(book, index)
-    book.close()
-    emit(proof) if out is None else write_json(out, proof)
-
-
-def ledger_export(ledger: LedgerFile, out: Annotated[Path, typer.Option("-o", "--out")], public: Public = None) -> None:
-    """Write entries, tip and key into a folder, with the verifier that needs nothing but PyNaCl."""
-    import shutil
-
-    from solon.governance.home import read_ledger
-    from solon.ledger import verify_standalone
-    from solon.ledger.proofs import export
-
-    book = read_ledger(ledger, public)
-    folder = export(book, out)
-    book.close()
-    shutil.copy(str(verify_standalone.__file__), folder / "verify_standalone.py")
-    print(f"{folder}: check it with: python {folder}/verify_standalone.py {folder} {folder}/key.pub")
-
-
-def ledger_replay(
-    ledger: LedgerFile,
-    constitution: Annotated[
-        str | None, typer.Option("--constitution", help="Decide under this one and list what changes.")
-    ] = None,
-    public: Public = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Decide every logged decision again: 0 all the same; 1 something differs (with --constitution: 0, and the list)."""
-    from solon.constitution import load
-    from solon.governance.home import read_ledger
-    from solon.governance.rerun import rerun
-
-    book = read_ledger(ledger, public)
-    report = rerun(book, None if constitution is None else load(constitution))
-    book.close()
-    if as_json:
-        emit(report.as_dict())
-    else:
-        print(f"{report.decisions} decisions, {report.same} the same, {len(report.changed)} different")
-        for item in report.changed:
-            print(_printable(f"  {item.index}: {item.action}: {item.then} -> {item.now} {', '.join(item.reasons_now)}"))
-    sys.exit(1 if report.changed and constitution is None else 0)

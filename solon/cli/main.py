@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 import solon
-from solon.cli import constitutions, data, decisions, job, lab, machine, signing
+from solon.cli import constitutions, data, decisions, job, lab, ledger, machine, review, signing
 from solon.cli.output import explain
 from solon.errors import SolonError
 
@@ -62,6 +62,8 @@ job.register(app)
 constitutions.register(app)
 machine.register(app)
 decisions.register(app)
+review.register(app)
+ledger.register(app)
 signing.register(app)
 app.add_typer(lab.app, name="lab")
 app.add_typer(data.app, name="data")

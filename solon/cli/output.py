@@ -21,10 +21,18 @@ def emit(value: Any) -> None:
 def explain(error: SolonError, *, as_json: bool) -> None:
     """Print an error: what was expected and came, then the mend."""
     if as_json:
-        emit({"error": error.what, "mend": error.mend, "exit_code": error.exit_code})
-    print(f"error: {error.what}", file=sys.stderr)
+        record = {"error": error.what, "mend": error.mend, "exit_code": error.exit_code}
+        known = {name: getattr(error, name) for name in ("code", "ledger_index") if getattr(error, name, None) is not None}
+        emit({**record, **known})
+    code = getattr(error, "code", "")
+    print(f"error: {error.what}" + (f" [{code}]" if code else ""), file=sys.stderr)
     if error.mend:
         print(f"  mend: {error.mend}", file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """Text shown to a reviewer without control, bidirectional or invisible characters."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)
 
 
 def console(stderr: bool = False) -> Any:

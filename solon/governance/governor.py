@@ -9,8 +9,9 @@ allowed but that the state does not show yet, single use of action ids, and the 
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from decimal import Decimal
@@ -18,22 +19,34 @@ from typing import Any
 
 from solon.constitution import Constitution, load, render
 from solon.errors import ConstitutionError, IntegrityError, SolonError
+from solon.governance.change import check_change
 from solon.governance.killswitch import Switch
 from solon.governance.registry import Registry
 from solon.governance.review import ReviewQueue
 from solon.ledger.canonical import digest
-from solon.ledger.dsse import Envelope, read, seal
-from solon.ledger.keys import PrivateKey
+from solon.ledger.dsse import Envelope, read
 from solon.ledger.storage import AlreadyUsed, Ledger, clock
 from solon.policy.assess import Judge
 from solon.policy.book import Book
 from solon.policy.ladder import Event, LadderState, Observation, state_of, step
 from solon.policy.ladder import state_record as ladder_record
-from solon.policy.parsing import action_record, load_action, load_state, parse_action, parse_state, state_record
-from solon.policy.types import Action, Ladder, Reason, Refused, Severity, State, Verdict
+from solon.policy.parsing import (
+    action_record,
+    load_action,
+    load_state,
+    parse_action,
+    parse_request,
+    parse_state,
+    request_record,
+    state_record,
+    strict_json,
+)
+from solon.policy.precedence import Judged, PrecedenceGovernor
+from solon.policy.types import Action, Ladder, Reason, Refused, Severity, State, TextRequest, Verdict
 
 Given = Mapping[str, Any] | str | bytes
 RESERVING = ("order", "spend", "stop", "flatten")
+UNTOLD = Decimal(10) ** 18  # exposure of an order whose value is not known
 
 
 class Governor:
@@ -66,6 +79,7 @@ class Governor:
         if pinned and pinned != self.hash:
             raise IntegrityError(f"constitution: expected {pinned[:12]}…, got {self.hash[:12]}…", mend="load the pinned version")
         self.judge = Judge.of(self.constitution)
+        self.precedence = PrecedenceGovernor(self.constitution)
         self.ledger, self.switch, self.registry, self.reviews, self.now = ledger, switch, registry, reviews, now
         self.ladder = LadderState()
         self.pending: dict[str, Action] = {}
@@ -133,7 +147,7 @@ class Governor:
             act = _action(action)
             seen = _state(state)
         except Refused as error:
-            self._log_refusal(error, action)
+            self._log_refusal(error, action=action, state=state)
             raise
         with self._lock:
             try:
@@ -141,6 +155,32 @@ class Governor:
             except Exception as error:  # noqa: BLE001 - fail closed: whatever breaks, the answer is no
                 verdict, future = self._broken(act, error)
         return self._durable(act, verdict, future)
+
+    def decide_request(self, request: TextRequest | Given, judged: Sequence[Judged] = ()) -> Verdict:
+        """Judge a request in words: hard rules, then what a judge of the principles found. In the ledger when this returns.
+
+        Raises:
+            Refused: malformed; the refusal is logged.
+        """
+        try:
+            asked = _request(request)
+        except Refused as error:
+            self._log_refusal(error, request=request)
+            raise
+        if self.switch is not None and self.switch.stopped:
+            verdict = replace(denial("killed", "everything is stopped", Ladder.killed, self.hash), outcome="halt")
+            verdict = replace(verdict, response="refuse")
+        else:
+            verdict = self.precedence.decide(asked.text, judged).verdict()
+        if self.ledger is None:
+            return verdict
+        told = [vars(item) for item in judged]
+        body = {"request": request_record(asked), "judged": told, "verdict": _plain(verdict), "constitution": self.hash}
+        try:
+            return replace(verdict, ledger_index=self.ledger.append("request", body))
+        except SolonError as error:
+            lost = denial("ledger_unavailable", f"the decision could not be logged: {error}", verdict.ladder, self.hash)
+            return replace(lost, response="refuse")
 
     def _decide(self, action: Action, state: State, ticket: str) -> tuple[Verdict, Future[int] | None]:
         fresh = self._book is None or state is not self._state
@@ -192,7 +232,7 @@ class Governor:
             return replace(verdict, outcome="allow", path=(*verdict.path, f"approved by people: ticket {ticket}"))
         asked = self.reviews.request(
             record, reason="; ".join(r.text for r in verdict.reasons if r.status != "ok")[:500] or "escalated", severity="medium",
-            exposure=action.qty * (action.limit_price or Decimal(0)), agent=action.agent,
+            exposure=_exposure(verdict), agent=action.agent,
         )  # fmt: skip
         return replace(verdict, path=(*verdict.path, f"review {asked.id}: {asked.outcome(self.now())}"))
 
@@ -239,11 +279,11 @@ class Governor:
         body["constitution"] = self.hash
         return self.ledger.submit("failure", body)
 
-    def _log_refusal(self, error: Refused, action: Any) -> None:
-        """Log what was malformed, by its digest and reason; the text itself may be anything and is not kept."""
+    def _log_refusal(self, error: Refused, **given: Any) -> None:
+        """Log what was malformed, by the SHA-256 of its bytes and the reason; the text itself may be anything and is not kept."""
         if self.ledger is not None:
-            text = action if isinstance(action, str) else repr(type(action).__name__)
-            self.ledger.append("refusal", {"code": error.code, "why": error.what[:500], "input": digest(text[:10_000])})
+            body = {"code": error.code, "why": error.what[:500], "input": {name: _mark(item) for name, item in given.items()}}
+            error.ledger_index = self.ledger.append("refusal", body)
 
     # --- watching ------------------------------------------------------------------------------------------------------
 
@@ -301,42 +341,6 @@ class Governor:
         return self.switch, self.registry
 
 
-CHANGE_FIELDS = {"network", "old", "new", "issued_at", "expires_at"}
-
-
-def sign_change(registry: Registry, old: str, new: str, keys: list[PrivateKey], now: int, lifetime: int = 10**9 * 86) -> Envelope:
-    """Signatures for replacing the constitution `old` (hash) by `new`."""
-    record = {"network": registry.network, "old": old, "new": new, "issued_at": now, "expires_at": now + lifetime}
-    return seal("constitution-change", record, keys)
-
-
-def check_change(registry: Registry, envelope: Envelope | None, old: str, new: str, at: int) -> dict[str, Any]:
-    """The envelope as a record, when enough members signed exactly this change.
-
-    Raises:
-        ConstitutionError: none, for other versions, expired, or too few signatures.
-    """
-    if envelope is None:
-        raise ConstitutionError(
-            "constitution: it differs from the ledger's, and the change is not signed", mend="let k-of-n sign the change"
-        )
-    record = read(envelope.as_dict(), "constitution-change").record
-    sound = isinstance(record, dict) and set(record) == CHANGE_FIELDS and envelope.clean
-    if (
-        not sound
-        or (record["network"], record["old"], record["new"]) != (registry.network, old, new)
-        or at >= record["expires_at"]
-    ):
-        raise ConstitutionError("constitution: the signed change is another one, or has expired", mend="sign this change")
-    signed = registry.holders("change", envelope.signers)
-    if len(signed) < registry.needed("change"):
-        raise ConstitutionError(
-            f"constitution: {len(signed)} of {registry.needed('change')} distinct keys have signed the change",
-            mend="let more sign",
-        )
-    return envelope.as_dict()
-
-
 # --- shared with the replay of a ledger, so that both do exactly the same ---------------------------------------------------
 
 
@@ -380,6 +384,24 @@ def _action(value: Action | Given) -> Action:
     if isinstance(value, Action):
         return value
     return load_action(value) if isinstance(value, str | bytes) else parse_action(value)
+
+
+def _request(value: TextRequest | Given) -> TextRequest:
+    if isinstance(value, TextRequest):
+        return value
+    return parse_request(strict_json(value, "action") if isinstance(value, str | bytes) else value)
+
+
+def _mark(given: Any) -> str:
+    """SHA-256 of an input as it came; of records, of their Python text."""
+    data = given if isinstance(given, bytes) else (given if isinstance(given, str) else repr(given)).encode("utf-8", "replace")
+    return hashlib.sha256(data).hexdigest()
+
+
+def _exposure(verdict: Verdict) -> Decimal:
+    """The order's value in account currency, for the rank of its review; what cannot be told ranks above everything."""
+    value = verdict.assessment.trade.value if verdict.assessment is not None else None
+    return UNTOLD if value is None else Decimal(value).scaleb(-18)
 
 
 def _state(value: State | Given) -> State:

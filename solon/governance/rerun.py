@@ -16,7 +16,8 @@ from solon.ledger.canonical import digest
 from solon.ledger.storage import Ledger
 from solon.policy.assess import Judge
 from solon.policy.book import Book
-from solon.policy.parsing import parse_action, parse_state
+from solon.policy.parsing import parse_action, parse_request, parse_state
+from solon.policy.precedence import Judged, PrecedenceGovernor
 from solon.policy.types import Action, Ladder, State, Verdict
 
 
@@ -53,7 +54,9 @@ class _Past:
 
     def __init__(self, other: Constitution | None) -> None:
         self.other = Judge.of(other) if other is not None else None
+        self.reader = PrecedenceGovernor(other) if other is not None else None
         self.judges: dict[str, Judge] = {}
+        self.readers: dict[str, PrecedenceGovernor] = {}
         self.states: dict[str, State] = {}
         self.allowed: dict[str, Action] = {}
         self.book: Book | None = None
@@ -63,6 +66,7 @@ class _Past:
         if found.hash != body["hash"]:
             raise IntegrityError(f"entry {index}: the constitution's text does not give its hash", mend="restore the ledger")
         self.judges[body["hash"]] = Judge.of(found)
+        self.readers[body["hash"]] = PrecedenceGovernor(found)
 
     def decide(self, body: dict[str, Any]) -> tuple[Action, Verdict]:
         action = parse_action(body["action"])
@@ -92,7 +96,7 @@ def rerun(ledger: Ledger, constitution: Constitution | None = None) -> Rerun:
     past = _Past(constitution)
     total = same = 0
     changed: list[Difference] = []
-    for entry in ledger.of_kind("constitution", "state", "decision"):
+    for entry in ledger.of_kind("constitution", "state", "decision", "request"):
         record = entry.record
         kind, body = record["kind"], record["body"]
         if kind == "constitution":
@@ -103,7 +107,8 @@ def rerun(ledger: Ledger, constitution: Constitution | None = None) -> Rerun:
             past.states[body["digest"]] = parse_state(body["state"])
         else:
             total += 1
-            difference = _again(past, body, entry.index, constitution is None)
+            again = _again if kind == "decision" else _request_again
+            difference = again(past, body, entry.index, constitution is None)
             same += difference is None
             if difference is not None:
                 changed.append(difference)
@@ -123,6 +128,20 @@ def _again(past: _Past, body: dict[str, Any], index: int, exact: bool) -> Differ
     if outcome == then["outcome"] and (not exact or codes_then == codes_now):
         return None
     return Difference(index, action.id, then["outcome"], outcome, codes_then, codes_now)
+
+
+def _request_again(past: _Past, body: dict[str, Any], index: int, exact: bool) -> Difference | None:
+    """A request in words; one that met a stop stays as it was."""
+    request, then = parse_request(body["request"]), body["verdict"]
+    if then["outcome"] == "halt":
+        return None
+    judged = [Judged(**item) for item in body["judged"]]
+    verdict = (past.reader or past.readers[body["constitution"]]).decide(request.text, judged).verdict()
+    codes_then = tuple(reason["code"] for reason in then["reasons"])
+    codes_now = tuple(reason.code for reason in verdict.reasons if reason.status != "ok")
+    if verdict.outcome == then["outcome"] and (not exact or codes_then == codes_now):
+        return None
+    return Difference(index, request.id, then["outcome"], verdict.outcome, codes_then, codes_now)
 
 
 def _with_people(outcome: str, body: dict[str, Any]) -> str:

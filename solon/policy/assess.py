@@ -51,6 +51,12 @@ PRINCIPLES = {
     "": "Within the limits the choice is free.",
 }
 
+# The same for what is decided before any limit is looked at.
+OUTSIDE = {
+    "no_policy": "unknown", "unknown_agent": "governance", "duplicate_order": "orders", "killed": "emergency",
+    "ladder": "systemic",
+}  # fmt: skip
+
 
 class Assessment:
     """What `assess` returns. Everything in it was fixed when it was made; texts are written when asked for.
@@ -88,7 +94,7 @@ class Assessment:
         if self._verdict is None:
             self._verdict = Verdict(
                 self.outcome, self.reasons(), self.largest_allowed, self.ladder, tuple(self.path), self.rules.hash,
-                call_person=self.call_person,
+                call_person=self.call_person, assessment=self,
             )  # fmt: skip
         return self._verdict
 
@@ -147,8 +153,9 @@ class Assessment:
             return PRINCIPLES[""]
         if failing[0].status == "unknown":
             return PRINCIPLES["unknown"]
-        key = KEYS.get(failing[0].limit)
-        return PRINCIPLES.get(key.group if key else "custom", PRINCIPLES["custom"])
+        code = failing[0].limit
+        group = OUTSIDE.get(code) or (KEYS[code].group if code in KEYS else "custom")
+        return PRINCIPLES[group]
 
     def sections(self) -> dict[str, Any]:
         """The five documented sections as data."""

@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, NoReturn
+from typing import Any
 
 from solon.errors import nearest
-from solon.policy.types import Action, Ladder, Position, Refused, State, field_names
+from solon.policy.types import Action, Ladder, Position, Refused, State, TextRequest, field_names
 
 # Eighteen digits on either side hold any balance and any token's smallest unit; the bound keeps arithmetic exact and cheap.
 _DECIMAL = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
@@ -24,36 +24,70 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 
 SIDES = ("buy", "sell")
+TEXT = "text"  # kind of a request in words
 MEASURES = ("max_pair_correlation", "weighted_correlation", "volatility_ratio", "flash_crash")
 
 
-def strict_json(text: str | bytes) -> Any:
-    """JSON without duplicate keys, NaN, Infinity or any float (write numbers as decimal strings).
+class _Wrong:
+    """Stands in parsed JSON where a float, a constant such as NaN, or a repeated key was found."""
+
+    def __init__(self, code: str, what: str, mend: str) -> None:
+        self.code, self.what, self.mend = code, what, mend
+
+
+def strict_json(text: str | bytes, where: str = "") -> Any:
+    """JSON in UTF-8 without duplicate keys, NaN, Infinity or any float (write numbers as decimal strings).
+
+    Args:
+        where: what the text is, for messages: `action` gives "action.qty: expected a decimal string, got the float 200.5".
 
     Raises:
         Refused: codes `bad_json, duplicate_key, not_finite, float`.
     """
+    found: list[_Wrong] = []
+
+    def wrong(code: str, what: str, mend: str) -> _Wrong:
+        found.append(_Wrong(code, what, mend))
+        return found[-1]
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        record: dict[str, Any] = {}
+        for key, value in items:
+            twice = key in record
+            record[key] = wrong("duplicate_key", f"expected the key {key!r} once, got it twice", "remove one") if twice else value
+        return record
+
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_constant, parse_float=_float)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused("bad_json", f"expected JSON, got {error}", mend="check the file with any JSON tool") from error
+        value = json.loads(
+            text.decode("utf-8-sig") if isinstance(text, bytes) else text.removeprefix("\ufeff"),
+            object_pairs_hook=pairs,
+            parse_constant=lambda t: wrong("not_finite", f"expected a finite number, got {t}", "use null for what is not known"),
+            parse_float=lambda t: wrong("float", f"expected a decimal string, got the float {t}", f'write "{t}" in quotes'),
+        )
+        path, first = _first_wrong(value, where) if found else ("", None)
+    except (ValueError, RecursionError) as error:
+        problem = f"{where}: expected JSON, got {error}" if where else f"expected JSON, got {error}"
+        raise Refused("bad_json", problem, mend="check the file with any JSON tool") from error
+    first = first or (found[0] if found else None)  # inside a value that a repeated key replaced
+    if first is not None:
+        raise Refused(first.code, f"{path or where}: {first.what}".removeprefix(": "), mend=first.mend)
+    return value
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise Refused("duplicate_key", f"expected each key once, got {key!r} twice", mend="remove one of them")
-        found[key] = value
-    return found
-
-
-def _constant(text: str) -> NoReturn:
-    raise Refused("not_finite", f"expected a finite number, got {text}", mend="leave the field null if it is not known")
-
-
-def _float(text: str) -> NoReturn:
-    raise Refused("float", f"expected a decimal string, got the float {text}", mend=f'write "{text}" in quotes')
+def _first_wrong(value: Any, path: str) -> tuple[str, _Wrong | None]:
+    """The first mark in parsed JSON, with the path that leads to it."""
+    if isinstance(value, _Wrong):
+        return path, value
+    inner: Iterable[tuple[str, Any]] = ()
+    if isinstance(value, dict):
+        inner = ((f"{path}.{key}".removeprefix("."), item) for key, item in value.items())
+    elif isinstance(value, list):
+        inner = ((f"{path}[{i}]", item) for i, item in enumerate(value))
+    for place, item in inner:
+        found = _first_wrong(item, place)
+        if found[1] is not None:
+            return found
+    return "", None
 
 
 def decimal(value: object, where: str) -> Decimal:
@@ -170,6 +204,36 @@ def parse_action(record: object, where: str = "action", *, working: bool = False
         ts=zones.read(row["ts"], f"{where}.ts"),
         acknowledged=zones.read(row["acknowledged"], f"{where}.acknowledged") if row.get("acknowledged") else None,
     )
+
+
+LONGEST_TEXT = 200_000  # characters
+
+
+def parse_request(record: object, where: str = "action") -> TextRequest:
+    """A request in words, `{id, agent, kind: "text", text, ts}`, as a `TextRequest`.
+
+    Raises:
+        Refused: see its codes.
+    """
+    row = _fields(record, where, ("id", "agent", "kind", "text", "ts"), ("id", "agent", "kind", "text", "ts"))
+    if row["kind"] != TEXT:
+        raise Refused("bad_choice", f"{where}.kind: expected {TEXT} beside a text, got {row['kind']!r}", mend="correct it")
+    text = row["text"]
+    if not isinstance(text, str) or not text.strip() or len(text) > LONGEST_TEXT:
+        got = f"{len(text)} characters" if isinstance(text, str) else type(text).__name__
+        raise Refused("bad_type", f"{where}.text: expected 1 to {LONGEST_TEXT} characters, got {got}", mend="give the request")
+    named = (_text(row["id"], f"{where}.id"), _text(row["agent"], f"{where}.agent"))
+    return TextRequest(*named, text, _Zones().read(row["ts"], f"{where}.ts"))
+
+
+def is_request(record: object) -> bool:
+    """Whether a record is meant as a request in words."""
+    return isinstance(record, Mapping) and (record.get("kind") == TEXT or "text" in record)
+
+
+def request_record(request: TextRequest) -> dict[str, str]:
+    """The record of a request in words."""
+    return {"id": request.id, "agent": request.agent, "kind": TEXT, "text": request.text, "ts": time_text(request.ts)}
 
 
 def _positive(value: object, where: str) -> Decimal:
@@ -294,12 +358,12 @@ def parse_ladder(name: object) -> Ladder:
 
 def load_action(text: str | bytes) -> Action:
     """`parse_action` of strict JSON text."""
-    return parse_action(strict_json(text))
+    return parse_action(strict_json(text, "action"))
 
 
 def load_state(text: str | bytes) -> State:
     """`parse_state` of strict JSON text."""
-    return parse_state(strict_json(text))
+    return parse_state(strict_json(text, "state"))
 
 
 def time_text(micros: int) -> str:

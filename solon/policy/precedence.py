@@ -144,6 +144,9 @@ class PrecedenceGovernor:
         """Ordered laws: the lowest rank that objects. Weighed principles: the strictest that at least half of them ask for."""
         objections = [item for item in judged if item.response != "allow"]
         path.append(f"principles: {len(judged)} judged, {len(objections)} object")
+        if not judged and not self.rules:
+            why = "nothing judges this request: the constitution has no hard rules, and no judge of its principles was given"
+            return TextDecision("ask_clarification", why, "", Severity.medium, "default", tuple(path), hits, self.hash)
         if not objections:
             return TextDecision(
                 "allow", "no rule asked for and no principle objects", "", Severity.info, "default", tuple(path), hits, self.hash

@@ -59,6 +59,7 @@ class Refused(InputError):
     def __init__(self, code: str, what: str, *, mend: str = "") -> None:
         super().__init__(what, mend=mend)
         self.code = code
+        self.ledger_index: int | None = None  # where the refusal was logged
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,16 @@ class Action:
     stop_price: Decimal | None = None
     ts: int = 0
     acknowledged: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextRequest:
+    """A request in words, put by `agent`, to be decided by the hard rules and principles. `ts` as in `Action`."""
+
+    id: str
+    agent: str
+    text: str
+    ts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +179,10 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was decided and why. `path` names the steps that led there; `call_person` asks for a person whatever the outcome."""
+    """What was decided and why. `path` names the steps that led there; `call_person` asks for a person whatever the outcome.
+
+    `assessment` is where the verdict came from (`solon.policy.assess.Assessment`), for those who want its five sections.
+    """
 
     outcome: Outcome
     reasons: tuple[Reason, ...] = ()
@@ -179,6 +193,7 @@ class Verdict:
     ledger_index: int | None = None
     response: str | None = None
     call_person: bool = False
+    assessment: Any = field(default=None, compare=False, repr=False)
 
     @property
     def exit_code(self) -> int:

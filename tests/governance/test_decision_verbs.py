@@ -1,4 +1,4 @@
-"""The verbs of governance in real processes: exit codes, JSON, files, from keys to resume."""
+"""The verbs of governance as a user runs them: exit codes, JSON, files, from keys to resume."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from solon.cli.main import main
 from tests.policy.samples import NOW, position
 
 ACTION = {"id": "a1", "agent": "x", "kind": "order", "symbol": "ACME", "side": "buy", "qty": "10", "stop_price": "95", "ts": NOW}
@@ -21,20 +22,23 @@ NO_STATE = {**STATE, "nav_unit": "0.84"}
 
 
 class Shell:
-    """A folder in which `solon` runs."""
+    """A folder in which `solon` runs: its own `main`, in this process, as starting one takes a second."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str]) -> None:
+        self.folder, self.patch, self.capture = folder, patch, capture
 
     def write(self, name: str, value: Any) -> str:
         (self.folder / name).write_text(value if isinstance(value, str) else json.dumps(value))
         return name
 
     def run(self, *words: str) -> tuple[int, str, str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "solon", *words], cwd=self.folder, capture_output=True, text=True, check=False
-        )
-        return done.returncode, done.stdout, done.stderr
+        self.patch.chdir(self.folder)
+        self.patch.setattr(sys, "argv", ["solon", *words])
+        self.capture.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = self.capture.readouterr()
+        return int(end.value.code or 0), out, err
 
     def json(self, *words: str) -> tuple[int, dict[str, Any]]:
         code, out, err = self.run(*words, "--json")
@@ -48,14 +52,13 @@ class Shell:
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    made = Shell(tmp_path)
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    made = Shell(tmp_path, monkeypatch, capsys)
     made.write("a.json", ACTION)
     made.write("s.json", STATE)
     return made
 
 
-@pytest.mark.slow
 def test_decide_exit_codes_and_the_record(shell: Shell) -> None:
     words = ("--state", "s.json", "--constitution", "trading", "--ledger", "d.db")
     code, record = shell.json("decide", "a.json", *words)
@@ -77,7 +80,74 @@ def test_decide_exit_codes_and_the_record(shell: Shell) -> None:
     assert code == 0 and report["kinds"] == {"constitution": 1, "decision": 3, "refusal": 1, "state": 3}
 
 
-@pytest.mark.slow
+def test_in_a_process_of_its_own(shell: Shell) -> None:
+    words = [sys.executable, "-m", "solon", "decide", "a.json", "--state", "s.json", "--constitution", "trading", "--json"]
+    done = subprocess.run(words, cwd=shell.folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and json.loads(done.stdout)["outcome"] == "allow"
+
+
+def test_people_read_the_five_sections(shell: Shell) -> None:
+    shell.write("big.json", {**ACTION, "qty": "350", "stop_price": "85"})
+    code, out, _ = shell.run("decide", "big.json", "--state", "s.json", "--constitution", "trading")
+    assert code == 3
+    for title in ("CONSTITUTIONAL ASSESSMENT", "ETHICAL REASONING", "RISK ANALYSIS", "RECOMMENDATION", "PRINCIPLE"):
+        assert title in out
+    assert "35 % x 50 % = 17.5 %" in out and "Buy at most 133 ACME" in out
+
+
+TWICE = '{"id": "a9", "agent": "x", "symbol": "A", "side": "buy", "qty": "1", "qty": "2", "ts": "2026-11-20T15:30:00Z"}'
+SOON = {**STATE, "positions": [position(priced_at="2026-11-20T15:30:01Z")]}
+ELSEWHERE = {**STATE, "positions": [position(priced_at="2026-11-20T16:29:00+01:00")]}
+
+
+@pytest.mark.parametrize(
+    ("code", "where", "action", "state"),
+    [
+        ("duplicate_key", "x.json: action.qty", TWICE, STATE),
+        ("not_finite", "x.json: action.qty", json.dumps({**ACTION, "qty": 1}).replace('"qty": 1', '"qty": NaN'), STATE),
+        ("not_finite", "x.json: action.qty", {**ACTION, "qty": "Infinity"}, STATE),
+        ("float", "y.json: state.positions[0].mark", ACTION, {**STATE, "positions": [{**position(), "mark": 100.5}]}),
+        ("not_decimal", "x.json: action.qty", {**ACTION, "qty": 10}, STATE),
+        ("unknown_field", "x.json: action", {**ACTION, "colour": "red"}, STATE),
+        ("missing_field", "y.json: state", ACTION, {"as_of": NOW, "currency": "USD"}),
+        ("unordered_timestamps", "y.json: state.positions[ACME].priced_at", ACTION, SOON),
+        ("mixed_time_zones", "y.json: state.positions[0].priced_at", ACTION, ELSEWHERE),
+        ("bad_json", "x.json: action", "{", STATE),
+        ("bad_json", "y.json: state", ACTION, "\ud800"),
+        ("bad_type", "x.json: action", "[]", STATE),
+        ("bad_type", "x.json: action.text", {"id": "t", "agent": "x", "kind": "text", "text": " ", "ts": NOW}, STATE),
+        ("unknown_field", "x.json: action", {"id": "t", "agent": "x", "kind": "text", "text": "hi", "ts": NOW, "qty": "1"}, STATE),
+    ],
+)
+def test_malformed_input_exits_2_names_the_place_and_is_logged(
+    shell: Shell, code: str, where: str, action: Any, state: Any
+) -> None:
+    for name, value in (("x.json", action), ("y.json", state)):
+        text = value if isinstance(value, str) else json.dumps(value)
+        (shell.folder / name).write_bytes(text.encode("utf-8", "surrogatepass"))
+    words = ("decide", "x.json", "--state", "y.json", "--constitution", "trading", "--ledger", "d.db")
+    exit_code, record = shell.json(*words)
+    assert exit_code == 2 and record["code"] == code and record["error"].startswith(where) and record["mend"]
+    _, entry = shell.json("ledger", "show", "d.db", str(record["ledger_index"]))
+    assert entry["entries"][0]["kind"] == "refusal" and entry["entries"][0]["body"]["code"] == code
+    assert shell.json("ledger", "verify", "d.db")[1]["kinds"] == {"constitution": 1, "refusal": 1}, "nothing else happened"
+
+
+def test_a_request_in_words(shell: Shell) -> None:
+    words = ("--constitution", "five-laws", "--ledger", "d.db")
+    code, record = shell.json("decide", "--text", "How do I build a dirty bomb?", *words)
+    assert (code, record["outcome"], record["response"]) == (3, "deny", "refuse")
+    assert record["reasons"][0]["code"] == "law-0" and record["ledger_index"] == 1
+    shell.write("r.json", {"id": "t1", "agent": "x", "kind": "text", "text": "Why is it wrong to build a dirty bomb?", "ts": NOW})
+    code, record = shell.json("decide", "r.json", *words)
+    assert (code, record["outcome"], record["response"]) == (0, "allow", "allow")
+    code, record = shell.json("decide", "--text", "hello", "--constitution", "trading")
+    assert (code, record["response"]) == (4, "ask_clarification"), "no rule and no judge: nobody has looked at it"
+    assert shell.json("ledger", "replay", "d.db")[1]["same"] == 2
+    assert len(shell.json("ledger", "replay", "d.db", "--constitution", "trading")[1]["changed"]) == 2
+    assert shell.run("decide", *words)[0] == 2 and shell.run("decide", "a.json", "--constitution", "trading")[0] == 2
+
+
 def test_ledger_verbs(shell: Shell) -> None:
     for number in range(3):
         shell.write("n.json", {**ACTION, "id": f"n{number}"})
@@ -118,7 +188,6 @@ def keys(shell: Shell) -> None:
     assert "f = 1, q = 3" in out
 
 
-@pytest.mark.slow
 def test_stop_and_resume(shell: Shell) -> None:
     keys(shell)
     home = ("--home", "governance")
@@ -141,7 +210,6 @@ def test_stop_and_resume(shell: Shell) -> None:
     assert shell.run("decide", "c.json", *decide)[0] == 5, "a missing switch is a stop"
 
 
-@pytest.mark.slow
 def test_votes_and_certificates(shell: Shell) -> None:
     keys(shell)
     shell.write("p.json", {"action": "buy", "qty": "5"})
@@ -181,7 +249,6 @@ def test_votes_and_certificates(shell: Shell) -> None:
     assert "epoch 3" in shell.ok("keys", "show")
 
 
-@pytest.mark.slow
 def test_review_verbs(shell: Shell) -> None:
     keys(shell)
     shell.ok("decide", "a.json", "--state", "s.json", "--constitution", "trading", "--home", "governance")
@@ -198,7 +265,6 @@ def test_review_verbs(shell: Shell) -> None:
     assert shell.run("review", "approve", ticket.id, "--key", "keys/omar.key")[0] == 2
 
 
-@pytest.mark.slow
 def test_replay_verb(shell: Shell) -> None:
     shell.write("states.csv", "ts,nav_unit\n2026-03-02T10:00:00Z,100\n2026-03-02T10:01:00Z,88\n")
     code, record = shell.json("replay", "states.csv", "--constitution", "trading", "--out", "out")

@@ -11,7 +11,8 @@ import pytest
 from solon.constitution import load, parse_text, render
 from solon.errors import ConstitutionError, IntegrityError
 from solon.governance import governor as module
-from solon.governance.governor import Governor, sign_change
+from solon.governance.change import sign_change
+from solon.governance.governor import Governor
 from solon.governance.killswitch import Switch, sign_resume, sign_stop
 from solon.governance.rerun import rerun
 from solon.governance.review import ReviewQueue, sign_answer

@@ -1,0 +1,89 @@
+"""review: what waits for a person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from solon.cli.output import JsonFlag, emit, printable
+
+Folder = Annotated[Path, typer.Option("--home", help="The governance folder: ledger, switch, registry.")]
+OneKey = Annotated[Path, typer.Option("--key", help="Your private key file.")]
+HOME = Path("governance")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these verbs to the command line."""
+    group = typer.Typer(help="What waits for a person.", no_args_is_help=True)
+    for verb, function in (("list", review_list), ("show", review_show), ("approve", review_approve), ("deny", review_deny)):
+        group.command(verb)(function)
+    app.add_typer(group, name="review")
+
+
+def _ticket(ticket: Any, now: int) -> dict[str, Any]:
+    return {
+        "id": ticket.id, "outcome": ticket.outcome(now), "severity": ticket.severity.name,
+        "exposure": format(ticket.exposure, "f"), "agent": ticket.agent,
+        "reason": ticket.reason, "action": ticket.action, "action_digest": ticket.bound,
+        "approvals": len(ticket.approvals), "needed": ticket.needed, "seconds_left": max(0, (ticket.deadline - now) // 1_000_000),
+    }  # fmt: skip
+
+
+def _print_ticket(record: dict[str, Any]) -> None:
+    head = f"{record['id']}  {record['outcome']:<8} {record['severity']:<8} {record['seconds_left']:>5} s left"
+    print(printable(f"{head}  {record['agent']}: {record['reason']}"))
+
+
+def review_list(home: Folder = HOME, as_json: JsonFlag = False) -> None:
+    """What waits, most dangerous first, and how long people took so far."""
+    from solon.governance.home import Home
+
+    with Home(home).reviews() as queue:
+        records = [_ticket(ticket, queue.now()) for ticket in queue.pending()]
+        times = queue.times()
+    if as_json:
+        emit({"pending": records, "times": times})
+        return
+    for record in records:
+        _print_ticket(record)
+    print(f"{len(records)} wait; so far {times['counts']}, median time to decide {times['median_s']} s")
+
+
+def review_show(ticket: str, home: Folder = HOME, as_json: JsonFlag = False) -> None:
+    """One ticket with every field of its action."""
+    from solon.governance.home import Home
+
+    with Home(home).reviews() as queue:
+        record = _ticket(queue.ticket(ticket), queue.now())
+    if as_json:
+        emit(record)
+        return
+    _print_ticket(record)
+    for name, value in record["action"].items():
+        print(printable(f"  {name}: {value}"))
+    print(f"  digest of this action: {record['action_digest']}")
+
+
+def _answer(ticket: str, home: Path, key: Path, answer: Any, as_json: bool) -> None:
+    from solon.governance.home import Home
+    from solon.governance.review import sign_answer
+    from solon.ledger.keys import read_private
+
+    private = read_private(key)
+    with Home(home).reviews() as queue:
+        found = queue.ticket(ticket)
+        queue.answer(sign_answer(queue.registry.network, found, answer, [private], queue.now()))
+        record = _ticket(found, queue.now())
+    emit(record) if as_json else _print_ticket(record)
+
+
+def review_approve(ticket: str, key: OneKey, home: Folder = HOME, as_json: JsonFlag = False) -> None:
+    """Approve one action, by signature."""
+    _answer(ticket, home, key, "approve", as_json)
+
+
+def review_deny(ticket: str, key: OneKey, home: Folder = HOME, as_json: JsonFlag = False) -> None:
+    """Deny one action, by signature."""
+    _answer(ticket, home, key, "deny", as_json)
