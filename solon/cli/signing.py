@@ -26,7 +26,14 @@ def register(app: typer.Typer) -> None:
     groups: dict[str, tuple[str, dict[str, Any]]] = {
         "keys": (
             "Make keys; say who may vote, stop, resume and approve.",
-            {"generate": generate, "register": register_members, "rotate": rotate, "suspend": suspend, "show": show},
+            {
+                "generate": generate,
+                "register": register_members,
+                "rotate": rotate,
+                "suspend": suspend,
+                "show": show,
+                "enact": enact,
+            },
         ),
         "vote": ("Sign votes and count them.", {"sign": sign, "tally": tally_votes}),
         "certificate": ("Quorum certificates that verify offline.", {"make": make, "verify": verify}),
@@ -168,6 +175,28 @@ def show(registry: RegistryFile = REGISTRY, as_json: JsonFlag = False) -> None:
     _print(read_registry(registry), as_json)
 
 
+def enact(
+    constitution: Annotated[str, typer.Argument(metavar="CONSTITUTION", help="The new one; its version must be higher.")],
+    home: Annotated[Path, typer.Option("--home", help="The governance folder whose constitution it replaces.")] = Path(
+        "governance"
+    ),
+    sign: Signers = None,
+    pending: Pending = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Replace the constitution of a governance folder, by as many signatures as old and new ask for: 0 done, 1 too few yet."""
+    from solon.governance.home import Home
+    from solon.ledger.keys import read_private
+
+    found, missing = Home(home).enact(constitution, [read_private(path) for path in sign or []], pending=pending)
+    if missing:
+        emit({"pending": str(pending), "missing": missing}) if as_json else print(f"{missing}; kept in {pending}")
+        sys.exit(1)
+    emit({"constitution": found.id, "version": found.version, "hash": found.hash}) if as_json else print(
+        f"{found.id}, version {found.version}, holds from now on: {found.hash}"
+    )
+
+
 # --- votes and certificates -------------------------------------------------------------------------------------------------
 
 
@@ -261,11 +290,14 @@ def make(
     """Make a quorum certificate of signed yes-votes: 0 made, 1 too few."""
     from solon.constitution import load
     from solon.governance.certificate import make as certify
+    from solon.governance.change import consensus_needed
     from solon.governance.home import read_registry, write_json
     from solon.ledger.storage import clock
 
     _, digest = _proposal(proposal)
-    write_json(out, certify(_votes(votes), read_registry(registry), load(constitution).hash, slot, digest, clock()))
+    members, chosen = read_registry(registry), load(constitution)
+    share = consensus_needed(members, chosen)
+    write_json(out, certify(_votes(votes), members, chosen.hash, slot, digest, clock(), share=share))
     print(out)
 
 

@@ -36,7 +36,16 @@ class Certified:
     claim: str
 
 
-def make(votes: Iterable[Envelope], registry: Registry, constitution: str, slot: str, proposal: str, at: int) -> dict[str, Any]:
+def make(
+    votes: Iterable[Envelope],
+    registry: Registry,
+    constitution: str,
+    slot: str,
+    proposal: str,
+    at: int,
+    *,
+    share: Fraction | None = None,
+) -> dict[str, Any]:
     """A certificate of the yes-votes among these that count; others are left out.
 
     Raises:
@@ -60,15 +69,18 @@ def make(votes: Iterable[Envelope], registry: Registry, constitution: str, slot:
         "proposal": proposal,
         "votes": [kept[key].as_dict() for key in sorted(kept)],
     }
-    verify(certificate, registry, at=at)
+    verify(certificate, registry, at=at, share=share)
     return certificate
 
 
-def verify(certificate: Mapping[str, Any], registry: Registry, *, at: int | None = None) -> Certified:
+def verify(
+    certificate: Mapping[str, Any], registry: Registry, *, at: int | None = None, share: Fraction | None = None
+) -> Certified:
     """Check a certificate. Every vote in it must hold: junk beside a quorum is refused, not skipped.
 
     Args:
         at: the time of the log at which it was used (microseconds); None checks everything but the votes' time.
+        share: the share of yes-votes that the constitution asks for, where that is more than the registry's.
 
     Raises:
         NoQuorum: too few keys or too little weight.
@@ -84,15 +96,16 @@ def verify(certificate: Mapping[str, Any], registry: Registry, *, at: int | None
         raise IntegrityError("certificate: a key votes twice", mend="take it as it was made")
     members = [registry.by_key[key] for key in sorted(keys)]
     n, q = registry.quorum.n, registry.quorum.q
-    if len(keys) < q or Fraction(len(keys), n) < registry.share:
+    wanted = max(registry.share, share or Fraction(0))
+    if len(keys) < q or Fraction(len(keys), n) < wanted:
         raise NoQuorum(
-            f"certificate: {len(keys)} of {n} keys say yes; needed are {q} keys and a share of {registry.consensus}",
+            f"certificate: {len(keys)} of {n} keys say yes; needed are {q} keys and a share of {wanted}",
             mend="collect more votes",
         )
     total = sum((Fraction(member.weight) for member in registry.voters if member.weight), Fraction(0))
     yes = sum((Fraction(member.weight) for member in members if member.weight), Fraction(0))
-    if any(member.weight for member in registry.voters) and (not total or yes / total < registry.share):
-        raise NoQuorum(f"certificate: weight {yes} of {total} says yes; needed {registry.consensus}", mend="collect more votes")
+    if any(member.weight for member in registry.voters) and (not total or yes / total < wanted):
+        raise NoQuorum(f"certificate: weight {yes} of {total} says yes; needed a share of {wanted}", mend="collect more votes")
     return Certified(
         certificate["slot"], certificate["proposal"], certificate["constitution"], registry.epoch,
         tuple(member.id for member in members), min(vote.expires_at for vote in votes), registry.quorum.claim,

@@ -1,13 +1,41 @@
-"""Replacing a constitution: the change names both versions, and enough members of the registry sign exactly that."""
+"""How many must sign what; and the signed change of a constitution, which names both versions and that enough members sign."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from fractions import Fraction
+from typing import Any, Literal
 
+from solon.constitution import Constitution
 from solon.errors import ConstitutionError
 from solon.governance.registry import Registry
 from solon.ledger.dsse import Envelope, read, seal
 from solon.ledger.keys import PrivateKey
+
+
+def keys_needed(what: Literal["resume", "change"], registry: Registry, constitution: Constitution) -> int:
+    """Distinct keys that it takes: the registry's number, or more where the constitution asks for more.
+
+    `multi_signature_required` asks for two at least; `resume_threshold` for that share of the members who may resume.
+    """
+    needed = registry.needed(what)
+    if constitution.value("multi_signature_required") is True:
+        needed = max(needed, 2)
+    share = constitution.value("resume_threshold")
+    if what == "resume" and share is not None:
+        able = sum("resume" in member.powers and not member.suspended for member in registry.members)
+        needed = max(needed, math.ceil(Fraction(share) * able))
+    return needed
+
+
+def consensus_needed(registry: Registry, constitution: Constitution) -> Fraction:
+    """The share of eligible voters that must say yes: the registry's or the constitution's, whichever is larger."""
+    return max(registry.share, Fraction(constitution.value("consensus_threshold", registry.share)))
+
+
+class NotSigned(ConstitutionError):
+    """A change of constitution that too few have signed."""
+
 
 CHANGE_FIELDS = {"network", "old", "new", "issued_at", "expires_at"}
 
@@ -18,14 +46,16 @@ def sign_change(registry: Registry, old: str, new: str, keys: list[PrivateKey], 
     return seal("constitution-change", record, keys)
 
 
-def check_change(registry: Registry, envelope: Envelope | None, old: str, new: str, at: int) -> dict[str, Any]:
+def check_change(
+    registry: Registry, envelope: Envelope | None, old: str, new: str, at: int, needed: int | None = None
+) -> dict[str, Any]:
     """The envelope as a record, when enough members signed exactly this change.
 
     Raises:
         ConstitutionError: none, for other versions, expired, or too few signatures.
     """
     if envelope is None:
-        raise ConstitutionError(
+        raise NotSigned(
             "constitution: it differs from the ledger's, and the change is not signed", mend="let k-of-n sign the change"
         )
     record = read(envelope.as_dict(), "constitution-change").record
@@ -36,10 +66,10 @@ def check_change(registry: Registry, envelope: Envelope | None, old: str, new: s
         or at >= record["expires_at"]
     ):
         raise ConstitutionError("constitution: the signed change is another one, or has expired", mend="sign this change")
-    signed = registry.holders("change", envelope.signers)
-    if len(signed) < registry.needed("change"):
-        raise ConstitutionError(
-            f"constitution: {len(signed)} of {registry.needed('change')} distinct keys have signed the change",
+    signed, wanted = registry.holders("change", envelope.signers), registry.needed("change") if needed is None else needed
+    if len(signed) < wanted:
+        raise NotSigned(
+            f"constitution: {len(signed)} of {wanted} distinct keys have signed the change",
             mend="let more sign",
         )
     return envelope.as_dict()

@@ -58,11 +58,13 @@ class Council:
         constitution: str,
         ledger: Ledger,
         *,
+        threshold: Fraction | None = None,
         mode: Mode = "risk_manager_veto",
         order: ActionOrder | None = None,
         now: Callable[[], int] = clock,
     ) -> None:
-        self.registry, self.constitution, self.ledger = registry, constitution, ledger
+        """`constitution` is its hash; `threshold` its share of yes-votes, where it asks for more than the registry."""
+        self.registry, self.constitution, self.ledger, self.threshold = registry, constitution, ledger, threshold
         self.mode, self.order, self.now = mode, order or ActionOrder(), now
         self.slots: dict[str, Slot] = {}
         self.convicted: set[str] = set()
@@ -151,9 +153,13 @@ class Council:
             ballots = [vote.ballot(self._name(key)) for key, (_, vote) in slot.received.items()]
             action = str(slot.proposal.get("action", ""))
             result = tally(
-                ballots, self.current.eligible, threshold=Fraction(self.registry.consensus), mode=self.mode, order=self.order,
+                ballots,
+                self.current.eligible,
+                threshold=max(self.registry.share, self.threshold or Fraction(0)),
+                mode=self.mode,
+                order=self.order,
                 proposal=action,
-            )  # fmt: skip
+            )
             turned_away = tuple(Counted(Ballot(who, "no", ""), False, why) for who, why in slot.refused)
             result = replace(result, votes=(*result.votes, *turned_away))
             if slot.frozen:
@@ -169,7 +175,9 @@ class Council:
             if result.approved:
                 votes = [envelope for key, (envelope, _) in slot.received.items() if key not in self.convicted]
                 try:  # n and q stay those of the epoch, so that the registry alone verifies it
-                    made = certificates.make(votes, self.registry, self.constitution, name, slot.digest, self.now())
+                    made = certificates.make(
+                        votes, self.registry, self.constitution, name, slot.digest, self.now(), share=self.threshold
+                    )
                 except certificates.NoQuorum as error:  # votes that counted have expired meanwhile
                     path = (*result.path, error.what)
                     result = replace(result, approved=False, outcome="escalate", escalate=True, action="", path=path)

@@ -17,9 +17,9 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from solon.constitution import Constitution, load, render
+from solon.constitution import Constitution, load, parse_text, render
 from solon.errors import ConstitutionError, IntegrityError, SolonError
-from solon.governance.change import check_change
+from solon.governance.change import check_change, keys_needed
 from solon.governance.killswitch import Switch
 from solon.governance.registry import Registry
 from solon.governance.review import ReviewQueue
@@ -107,7 +107,9 @@ class Governor:
             )
         body = {"id": c.id, "version": c.version, "hash": self.hash, "text": render(c)}
         if old is not None and self.registry is not None:
-            body["change"] = check_change(self.registry, change, old["hash"], self.hash, self.now())
+            before = parse_text(old["text"], "the ledger's constitution")  # what stands says how many must sign
+            needed = max(keys_needed("change", self.registry, each) for each in (before, c))
+            body["change"] = check_change(self.registry, change, old["hash"], self.hash, self.now(), needed)
         ledger.append("constitution", body)
 
     def _remember(self, ledger: Ledger) -> None:
@@ -316,7 +318,7 @@ class Governor:
         switch, registry = self._guarded()
         if self.ledger is None:
             raise ConstitutionError("resume: expected a ledger, got none", mend="open the governor with the ledger")
-        switch.resume(envelope, registry, self.ledger)
+        switch.resume(envelope, registry, self.ledger, needed=keys_needed("resume", registry, self.constitution))
         rebased = bool(envelope.record["rebase"])
         return self.observe(Observation(self.now(), drawdown, command="resume", rebased=rebased))
 

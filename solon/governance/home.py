@@ -16,8 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from solon.constitution import Constitution
+from solon.constitution import Constitution, load
 from solon.errors import InputError, IntegrityError
+from solon.governance.change import NotSigned, sign_change
 from solon.governance.governor import Governor
 from solon.governance.killswitch import Switch
 from solon.governance.registry import Member, Registry, RegistryRefused, chain, follow
@@ -25,7 +26,7 @@ from solon.governance.review import ReviewQueue
 from solon.governance.votes import VoterMemory
 from solon.ledger.dsse import Envelope, read, seal
 from solon.ledger.keys import PrivateKey, PublicKey, read_private, read_public
-from solon.ledger.storage import Ledger
+from solon.ledger.storage import Ledger, clock
 
 
 def ledger_key(path: Path | str) -> PrivateKey:
@@ -117,6 +118,42 @@ class Home:
         finally:
             ledger.close()
             switch.close()
+
+    def enact(
+        self, constitution: str, keys: Sequence[PrivateKey], *, pending: Path | str | None = None
+    ) -> tuple[Constitution, str]:
+        """Replace the constitution by signatures; returns the new one and, while too few have signed, what is missing.
+
+        Args:
+            pending: where signatures gather while they are too few; read first where it exists.
+
+        Raises:
+            ConstitutionError: no version above the last, another change is pending, or too few signatures and nowhere to go.
+        """
+        new = load(constitution)
+        ledger = open_ledger(self.ledger_path)
+        try:
+            last = ledger.of_kind("constitution", newest=1)
+        finally:
+            ledger.close()
+        if pending is not None and Path(pending).exists():
+            envelope = read(read_json(pending, "a pending change"), "constitution-change")
+            for key in keys:
+                envelope = envelope.signed_by(key)
+        else:
+            old = last[0].record["body"]["hash"] if last else ""
+            envelope = sign_change(self.registry(), old, new.hash, list(keys), clock())
+        try:
+            with self.governor(new, change=envelope):
+                pass
+        except NotSigned as error:
+            if pending is None:
+                raise
+            write_json(pending, envelope.as_dict())
+            return new, error.what
+        if pending is not None:
+            Path(pending).unlink(missing_ok=True)
+        return new, ""
 
     @contextmanager
     def reviews(self) -> Iterator[ReviewQueue]:

@@ -150,8 +150,8 @@ class Switch:
 
     # --- resuming ------------------------------------------------------------------------------------------------------
 
-    def resume(self, envelope: Envelope, registry: Registry, ledger: Ledger) -> SwitchState:
-        """Resume by k distinct keys over the digest of exactly the stops that stand.
+    def resume(self, envelope: Envelope, registry: Registry, ledger: Ledger, *, needed: int | None = None) -> SwitchState:
+        """Resume by k distinct keys over the digest of exactly the stops that stand; `needed` replaces the registry's k.
 
         Raises:
             ResumeRefused: see its codes. Nothing was changed.
@@ -159,7 +159,7 @@ class Switch:
         record = _record(envelope, "resume", {"network", "stop", "issued_at", "expires_at", "nonce", "rebase"})
         state, at = self.state(), self.now()
         signed = registry.holders("resume", envelope.signers)
-        needed = registry.needed("resume")
+        needed = registry.needed("resume") if needed is None else needed
         problems = [
             ("network", record["network"] != registry.network, "of another network"),
             ("nothing", not state.stopped, "nothing is stopped"),

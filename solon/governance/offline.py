@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
 from solon.constitution import Constitution
+from solon.governance.change import consensus_needed
 from solon.governance.registry import Registry
 from solon.governance.votes import Vote, VoteRefused, check, evidence, vote_of
 from solon.ledger.canonical import digest
@@ -61,7 +61,7 @@ def count(
     result = tally(
         [vote.ballot(registry.by_key[key].id) for key, (_, vote) in kept.items()],
         registry.suspend(*guilty).eligible,
-        threshold=Fraction(registry.consensus),
+        threshold=consensus_needed(registry, constitution),
         mode=constitution.value("conflict_resolution_mode", "risk_manager_veto"),
         order=ActionOrder(order) if order else ActionOrder(),
         proposal=str(proposal.get("action", "")),

@@ -116,7 +116,12 @@ ELSEWHERE = {**STATE, "positions": [position(priced_at="2026-11-20T16:29:00+01:0
         ("bad_json", "y.json: state", ACTION, "\ud800"),
         ("bad_type", "x.json: action", "[]", STATE),
         ("bad_type", "x.json: action.text", {"id": "t", "agent": "x", "kind": "text", "text": " ", "ts": NOW}, STATE),
-        ("unknown_field", "x.json: action", {"id": "t", "agent": "x", "kind": "text", "text": "hi", "ts": NOW, "qty": "1"}, STATE),
+        (
+            "unknown_field",
+            "x.json: action",
+            {"id": "t", "agent": "x", "kind": "text", "text": "hi", "ts": NOW, "qty": "1"},
+            STATE,
+        ),
     ],
 )
 def test_malformed_input_exits_2_names_the_place_and_is_logged(
@@ -272,3 +277,20 @@ def test_replay_verb(shell: Shell) -> None:
     assert shell.run("replay", "states.csv", "--out", "out")[0] == 2
     shell.write("bad.csv", "ts,nav_unit\n2026-03-02T10:00:00Z,nan\n")
     assert shell.run("replay", "bad.csv", "--out", "o2", "--no-ledger")[0] == 2
+
+
+def test_a_new_constitution_is_enacted_by_signatures(shell: Shell) -> None:
+    keys(shell)
+    home = ("--state", "s.json", "--home", "governance")
+    shell.ok("decide", "a.json", *home, "--constitution", "trading")
+    text = (Path(__file__).parents[2] / "solon/constitution/library/trading.md").read_text()
+    shell.write("new.md", text.replace("max_leverage: 2.0", "max_leverage: 1.5").replace("version: 1", "version: 2"))
+    shell.write("b.json", {**ACTION, "id": "b"})
+    assert shell.run("decide", "b.json", *home, "--constitution", "new.md")[0] == 2, "nobody signed it"
+    assert shell.run("keys", "enact", "new.md", "--sign", "keys/olga.key", "--sign", "keys/ann.key")[0] == 2
+    code, record = shell.json("keys", "enact", "new.md", "--sign", "keys/olga.key", "--pending", "p.json")
+    assert code == 1 and "1 of 2" in record["missing"]
+    assert shell.json("keys", "enact", "new.md", "--sign", "keys/omar.key", "--pending", "p.json")[1]["version"] == 2
+    shell.ok("decide", "b.json", *home, "--constitution", "new.md")
+    shell.write("c.json", {**ACTION, "id": "c"})
+    assert shell.run("decide", "c.json", *home, "--constitution", "trading")[0] == 2, "an older version"

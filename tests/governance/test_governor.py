@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,9 @@ import pytest
 from solon.constitution import load, parse_text, render
 from solon.errors import ConstitutionError, IntegrityError
 from solon.governance import governor as module
-from solon.governance.change import sign_change
+from solon.governance.change import consensus_needed, keys_needed, sign_change
 from solon.governance.governor import Governor
-from solon.governance.killswitch import Switch, sign_resume, sign_stop
+from solon.governance.killswitch import ResumeRefused, Switch, sign_resume, sign_stop
 from solon.governance.rerun import rerun
 from solon.governance.review import ReviewQueue, sign_answer
 from solon.ledger.dsse import seal
@@ -227,3 +228,33 @@ def test_what_another_constitution_would_have_said(book: Ledger) -> None:
     report = rerun(book, tight)
     assert [(d.action, d.then, d.now) for d in report.changed] == [("b", "allow", "deny")]
     assert report.changed[0].reasons_now[0] == "max_position_size_pct"
+
+
+def changed(*pairs: tuple[str, str]) -> object:
+    text = render(load("trading"))
+    for old, new in pairs:
+        assert old in text
+        text = text.replace(old, new)
+    return parse_text(text, "other.md")
+
+
+def test_what_the_constitution_asks_of_the_signers(tmp_path: Path, book: Ledger) -> None:
+    """Several signatures although the registry would take one; a share of those who may resume; a higher consensus."""
+    loose = registry(thresholds={"change": 1, "resume": 1})
+    trading = load("trading")
+    assert (keys_needed("resume", loose, trading), keys_needed("change", loose, trading)) == (2, 2)
+    alone = changed(("multi_signature_required: true", "multi_signature_required: false"))
+    assert keys_needed("resume", loose, alone) == 1  # type: ignore[arg-type]
+    most = changed(("multi_signature_required: true", "multi_signature_required: true\n  resume_threshold: 0.9"))
+    assert keys_needed("resume", loose, most) == 3, "0.9 of three"  # type: ignore[arg-type]
+    strict = changed(('"2/3"', '"3/4"'))
+    assert consensus_needed(loose, strict) == Fraction(3, 4) and consensus_needed(loose, trading) == Fraction(2, 3)  # type: ignore[arg-type]
+    switch = Switch.create(tmp_path / "switch.db", now=Clock())
+    governor = Governor(trading, ledger=book, switch=switch, registry=loose, now=Clock())
+    governor.stop(sign_stop("test", "odd", key("b"), Clock()()))
+    stop = switch.state().stop
+    with pytest.raises(ResumeRefused) as error:
+        governor.resume(sign_resume("test", stop, OPERATORS[:1], Clock()()), (0, 10_000))
+    assert error.value.code == "too_few"
+    governor.resume(sign_resume("test", stop, OPERATORS[:2], Clock()()), (0, 10_000))
+    assert not switch.stopped
