@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TextIO
 
 from solon.constitution import Constitution, load
 from solon.errors import InputError
-from solon.governance.standing import Standing, equity_gone, leverage_bp, standing
+from solon.governance.standing import Standing, equity_gone, leverage_bp, shares_of, standing, unit_of
 from solon.governance.tables import Snapshot, VoteRow, columns_of, read_states, read_votes, with_defaults
 from solon.ledger.keys import PrivateKey, write_pair
 from solon.ledger.storage import Ledger
@@ -28,15 +29,19 @@ from solon.policy.book import Book, atto
 from solon.policy.council import ActionOrder, Tally, tally, voters_of
 from solon.policy.council import Voter as Eligible
 from solon.policy.ladder import Event, LadderState, Observation, herding, step
+from solon.policy.measures import Loss
+from solon.policy.monitor import Monitor, Seen
+from solon.policy.parsing import MEASURES
 from solon.policy.rules import BASIS, Rules, compile_rules
 from solon.policy.types import Ladder, Outcome, worst
 
 COLUMNS = (
     "ts", "verdict", "ladder", "escalate", "drawdown_pct", "leverage", "reasons", "proposal_id", "vote_outcome", "vote_action",
-    "votes_for", "eligible", "vetoed_by", "decision",
+    "votes_for", "eligible", "vetoed_by", "decision", "daily_loss_pct", "loss_24h_pct", *MEASURES,
 )  # fmt: skip
 IN_FLIGHT = 20_000
 PLOTTED = 4000
+NOTHING = Seen()
 
 
 @dataclass
@@ -53,6 +58,7 @@ class Row:
     proposal: str = ""
     tally: Tally | None = None
     decision: Outcome | None = None
+    seen: Seen = NOTHING
 
     def cells(self) -> list[str]:
         drawdown = "" if self.drawdown is None else _pct(-(-self.drawdown[0] * BASIS // self.drawdown[1]))
@@ -62,7 +68,22 @@ class Row:
             voted = [t.outcome, t.action, str(max(t.supporters.values(), default=0)), str(t.quorum.n), ";".join(t.vetoed_by)]
         leverage = "" if self.leverage is None else f"{self.leverage / BASIS:.4f}"
         head = [self.text, self.verdict, self.ladder.name, "yes" if self.escalate else "no", drawdown, leverage]
-        return [*head, ";".join(self.reasons), self.proposal, *voted, self.decision or ""]
+        return [*head, ";".join(self.reasons), self.proposal, *voted, self.decision or "", *self._measured()]
+
+    def _measured(self) -> list[str]:
+        """Losses in percent, measures as they are; `unknown` where one cannot be told, empty where it does not apply."""
+        losses = [_share_pct(loss) for loss in (self.seen.daily_loss, self.seen.rolling_loss)]
+        measures = self.seen.measures
+        if not measures:
+            return [*losses, "", "", "", ""]
+        return [*losses, *("unknown" if measures.get(n, "") is None else str(measures.get(n, "")) for n in MEASURES)]
+
+
+def _share_pct(loss: Loss | None) -> str:
+    if loss is None:
+        return ""
+    basis_points = -(-loss[0] * BASIS // loss[1])
+    return _pct(basis_points) if basis_points >= 0 else f"-{_pct(-basis_points)}"
 
 
 def _pct(basis_points: int) -> str:
@@ -91,8 +112,11 @@ class Summary:
 class Replayer:
     """The state of a replay: ladder, high-water mark, votes to come. One `rows` call for one snapshot."""
 
-    def __init__(self, constitution: Constitution, rules: Rules, votes: list[VoteRow]) -> None:
-        self.constitution, self.rules = constitution, rules
+    def __init__(self, constitution: Constitution, rules: Rules, votes: list[VoteRow], columns: Collection[str] = ()) -> None:
+        """`columns` of the states file: what it states itself is not measured again."""
+        self.constitution, self.rules, self.columns = constitution, rules, frozenset(columns)
+        self.monitor = Monitor()
+        self.worst_loss = rules.bounds.get("max_daily_loss_pct")
         self.ladder = LadderState()
         self.high: int | None = None
         self.start: tuple[int, int] | None = None  # equity and unit value of the first row that has both
@@ -111,21 +135,42 @@ class Replayer:
         book = None if seen.state is None else Book(seen.state)
         drawdown = self._drawdown(seen, book)
         gone = book is not None and equity_gone(book)
-        self._watch(seen, drawdown, gone, ballots, book)
+        reading = self._read(seen, book)
+        self._watch(seen, reading.measures, drawdown, gone, ballots, book)
         found: tuple[Standing, ...] = ()
         if book is not None:
             book.ladder = self.ladder.rung
             if drawdown is not None:
                 book.nav, book.high_water_mark = drawdown[1] - drawdown[0], drawdown[1]
+            book.measures = reading.measures
             found = standing(book, self.rules)
-        verdict, reasons = self._verdict(drawdown, found, gone)
+        verdict, reasons = self._verdict(drawdown, found, gone, reading)
         called = self.ladder.rung >= Ladder.reduce or any(event.kind == "call_person" for event in self.events)
         leverage = None if book is None else leverage_bp(book)
-        row = Row(seen.text, verdict, self.ladder.rung, called, drawdown, leverage, reasons)
+        row = Row(seen.text, verdict, self.ladder.rung, called, drawdown, leverage, reasons, seen=reading)
         if not ballots:
             yield row
         for proposal, votes in ballots.items():
             yield self._proposal(row, proposal, votes)
+
+    def _read(self, seen: Snapshot, book: Book | None) -> Seen:
+        """Losses and measures of this snapshot; a measure that the file states takes the place of ours."""
+        day = seen.text[:10]
+        if book is None:
+            reading = self.monitor.update(seen.ts, unit=None if seen.nav is None else atto(seen.nav), day=day)
+            return reading if not seen.measures else Seen(reading.daily_loss, reading.rolling_loss, seen.measures)
+        positions = seen.state.positions if seen.state is not None else ()
+        prices = {p.symbol: p.mark for p in positions if book.lines[p.symbol].active}
+        reading = self.monitor.update(seen.ts, unit=unit_of(book), day=day, prices=prices, shares=shares_of(book))
+        return Seen(reading.daily_loss, reading.rolling_loss, {**reading.measures, **seen.measures})
+
+    def _lost(self, reading: Seen) -> bool:
+        """Whether a day or 24 hours lost more than allowed, where the file does not state what they began with."""
+        bound = self.worst_loss
+        if bound is None:
+            return False
+        pairs = (("day_open_equity", reading.daily_loss), ("equity_24h_ago", reading.rolling_loss))
+        return any(loss and name not in self.columns and loss[0] * BASIS > bound * loss[1] for name, loss in pairs)
 
     def _due(self, ts: int) -> dict[str, list[VoteRow]]:
         """Votes at or before this time that were not counted yet, by proposal."""
@@ -147,21 +192,19 @@ class Replayer:
         return (high - unit, high) if high > 0 else (1, 1)
 
     def _watch(
-        self, seen: Snapshot, drawdown: tuple[int, int] | None, gone: bool, ballots: dict[str, list[VoteRow]], book: Book | None
+        self,
+        seen: Snapshot,
+        measures: dict[str, Decimal | None],
+        drawdown: tuple[int, int] | None,
+        gone: bool,
+        ballots: dict[str, list[VoteRow]],
+        book: Book | None,
     ) -> None:
         """Move the ladder, unless nothing at all can fire (then a step changes nothing but its clock)."""
         state = self.ladder
         quiet = drawdown is not None and drawdown[0] * BASIS < self.lowest * drawdown[1] and not gone
-        if (
-            quiet
-            and not seen.measures
-            and not ballots
-            and not state.kill_marks
-            and state.rung != Ladder.warn
-            and not state.breakdowns
-        ):
+        if quiet and not measures and not ballots and not state.kill_marks and state.rung != Ladder.warn and not state.breakdowns:
             return
-        measures = seen.measures
         flash = measures.get("flash_crash")
         observation = Observation(
             seen.ts, drawdown, "unit value", gone, measures.get("weighted_correlation"), measures.get("volatility_ratio"),
@@ -193,10 +236,12 @@ class Replayer:
         return herding(directions) if directions else None
 
     def _verdict(
-        self, drawdown: tuple[int, int] | None, found: tuple[Standing, ...], gone: bool
+        self, drawdown: tuple[int, int] | None, found: tuple[Standing, ...], gone: bool, reading: Seen
     ) -> tuple[Outcome, tuple[str, ...]]:
         reasons = [f"{item.code}{'?' if item.status == 'unknown' else ''}" for item in found]
-        rung = self.ladder.rung
+        if self._lost(reading) and "max_daily_loss_pct" not in reasons:
+            reasons.append("max_daily_loss_pct")
+        broken, rung = bool(reasons), self.ladder.rung
         if rung >= Ladder.reduce:
             reasons.append(f"ladder:{rung.name}")
         if drawdown is None:
@@ -204,7 +249,7 @@ class Replayer:
         if gone:
             reasons.append("equity_gone")
         reasons += dict.fromkeys(f"trigger:{event.text.split()[0]}" for event in self.events if event.kind == "trigger")
-        outcome: Outcome = "halt" if rung == Ladder.killed else "deny" if found or rung >= Ladder.reduce or gone else "allow"
+        outcome: Outcome = "halt" if rung == Ladder.killed else "deny" if broken or rung >= Ladder.reduce or gone else "allow"
         return ("deny" if drawdown is None and outcome == "allow" else outcome), tuple(reasons)
 
     def _proposal(self, row: Row, name: str, votes: list[VoteRow]) -> Row:
@@ -250,7 +295,7 @@ def replay(
     columns = columns_of(states) if Path(states).is_file() else set()
     folder.mkdir(parents=True, exist_ok=True)
     summary = Summary(constitution_hash=chosen.hash, notes=_notes(chosen, rows, columns, confirmations))
-    replayer = Replayer(chosen, rules, rows)
+    replayer = Replayer(chosen, rules, rows, columns)
     book = _ledger(folder, key) if ledger else None
     series: list[tuple[int, float | None, int, int | None]] = []
     try:

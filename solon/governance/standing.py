@@ -90,3 +90,12 @@ def equity_gone(book: Book) -> bool:
 def unit_of(book: Book) -> int | None:
     """The unit value to watch: as reported, else the account's equity (right while nothing is paid in or out)."""
     return book.nav if book.nav is not None else book.equity
+
+
+def shares_of(book: Book) -> dict[str, float] | None:
+    """Exposure over equity of every holding, negative for shorts; None where equity cannot be told or is gone."""
+    equity = book.equity
+    if equity is None or equity <= 0:
+        return None
+    held = (line for line in book.lines.values() if line.qty)
+    return {line.symbol: (line.long_side - line.buys_value) / equity for line in held}

@@ -24,6 +24,7 @@ ATTO = 10**18
 MINUTE = 60_000_000
 DAY = 1440 * MINUTE
 BASIS = 10_000
+Loss = tuple[int, int]  # fall, start
 MARKET_HALTS = ((2000, 3), (1300, 2), (700, 1))  # fall of the index in basis points, level
 
 
@@ -92,25 +93,26 @@ def utc_day(at: int) -> int:
 class Losses:
     """Loss since the day's open and over rolling 24 hours, of unit value; realised, unrealised and fees are all in it.
 
-    `day_of` maps a time to its trading day (calendar and time zone are the caller's, explicit). The open of a day is the last
-    value of the day before. The rolling loss compares with the last value at least 24 hours old, or the first there is.
+    `day_of` maps a time to its trading day where `update` is not told it (calendar and time zone are the caller's, explicit). The
+    open of a day is the last value of the day before. The rolling loss compares with the last value at least 24 hours old, or the
+    first there is.
     """
 
     day_of: Callable[[int], int] = utc_day
-    _day: int | None = None
+    _day: object = None
     _open: int = 0
     _last: tuple[int, int] | None = None
     _window: deque[tuple[int, int]] = field(default_factory=deque)
 
-    def update(self, at: int, unit: int) -> tuple[Fraction, Fraction]:
-        """Take a unit value at a time not before the last; returns (daily loss, 24-hour loss), negative for gains.
+    def update(self, at: int, unit: int, day: object = None) -> tuple[Loss, Loss]:
+        """Take a unit value at a time not before the last; returns daily and 24-hour loss, each as (fall, start), gains negative.
 
         Raises:
             ValueError: time runs backwards.
         """
         if self._last is not None and at < self._last[0]:
             raise ValueError("expected times in order")
-        day = self.day_of(at)
+        day = self.day_of(at) if day is None else day
         if day != self._day:
             self._day, self._open = day, self._last[1] if self._last is not None else unit
         self._last = (at, unit)
@@ -120,8 +122,8 @@ class Losses:
         return _loss(self._open, unit), _loss(self._window[0][1], unit)
 
 
-def _loss(start: int, now: int) -> Fraction:
-    return Fraction(start - now, start) if start > 0 else Fraction(1)
+def _loss(start: int, now: int) -> Loss:
+    return (start - now, start) if start > 0 else (1, 1)
 
 
 @dataclass

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import random
 from pathlib import Path
 
 import pytest
@@ -38,7 +40,8 @@ def test_the_ladder_on_a_falling_unit_value(tmp_path: Path) -> None:
     assert [row["ladder"] for row in found] == [
         "normal", "normal", "reduce", "reduce", "no_new", "no_new", "no_new", "killed", "killed", "killed",
     ]  # fmt: skip
-    assert [row["verdict"] for row in found] == ["allow"] * 2 + ["deny"] * 5 + ["halt"] * 3
+    assert [row["verdict"] for row in found] == ["allow"] + ["deny"] * 6 + ["halt"] * 3
+    assert found[1]["reasons"] == "max_daily_loss_pct" and found[1]["daily_loss_pct"] == "11.99"
     assert [row["drawdown_pct"] for row in found][:6] == ["0.00", "11.99", "12.00", "13.99", "14.00", "15.00"]
     assert summary.rungs["reduce"] == "2026-03-02T10:02:00Z" and summary.worst_drawdown_pct == "15.00"
     assert summary.escalations == 8 and (tmp_path / "out" / "ladder.png").stat().st_size > 5000
@@ -46,6 +49,64 @@ def test_the_ladder_on_a_falling_unit_value(tmp_path: Path) -> None:
     assert report.kinds["row"] == 10 and summary.ledger is not None and summary.ledger["root"] == report.root
     kinds = [json.loads(line)["kind"] for line in (tmp_path / "out" / "events.jsonl").read_text().splitlines()]
     assert kinds.count("rung") == 3 and kinds.count("unconfirmed_kill") == 2
+
+
+def test_losses_are_measured_where_the_file_does_not_state_them(tmp_path: Path) -> None:
+    """5 % in a day is allowed, more is not; the day begins with the last value of the day before, and 24 hours do not forget."""
+    lines = ["2026-03-02T20:00:00-05:00,100", "2026-03-02T23:00:00-05:00,96", "2026-03-03T01:00:00-05:00,95.04"]
+    states = write(tmp_path / "s.csv", "ts,nav_unit\n" + "\n".join([*lines, "2026-03-03T02:00:00-05:00,94.9"]) + "\n")
+    replay(states, "trading", out=tmp_path / "out", ledger=False, plots=False)
+    found = rows(tmp_path / "out")
+    assert [row["daily_loss_pct"] for row in found] == ["0.00", "4.00", "1.00", "1.15"]
+    assert [row["loss_24h_pct"] for row in found] == ["0.00", "4.00", "4.96", "5.10"]
+    assert [row["verdict"] for row in found] == ["allow", "allow", "allow", "deny"]
+
+
+def walk(seed: int, bars: int, together: float, minutes_each: int = 5) -> str:
+    """Two holdings of a tenth of 100,000 each; `together` is the share of their common noise."""
+    rng, logs = random.Random(seed), [0.0, 0.0]
+    lines = ["ts,symbol,qty,mark,cash"]
+    for bar in range(bars):
+        common = rng.gauss(0, 0.002)
+        at = f"2026-03-02T{9 + bar * minutes_each // 60:02d}:{bar * minutes_each % 60:02d}:00Z"
+        for i, symbol in enumerate("AB"):
+            logs[i] += together * common + (1 - together) * rng.gauss(0, 0.002)
+            lines.append(f"{at},{symbol},100,{100 * math.exp(logs[i]):.6f},80000")
+    return "\n".join(lines) + "\n"
+
+
+def test_correlations_are_measured_from_the_marks(tmp_path: Path) -> None:
+    for name, together, highest in (("apart", 0.0, 0.6), ("one", 0.98, 1.0)):
+        states = write(tmp_path / f"{name}.csv", walk(3, 70, together))
+        summary = replay(states, "trading", out=tmp_path / name, ledger=False, plots=False)
+        found = rows(tmp_path / name)
+        assert {row["max_pair_correlation"] for row in found[:30]} == {"unknown"}, "30 returns are needed"
+        assert {row["weighted_correlation"] for row in found[:20]} == {"unknown"}
+        assert float(found[-1]["max_pair_correlation"]) <= highest
+        assert ("reduce" in summary.rungs) == (name == "one"), "a breakdown asks for reduce, at its second reading"
+        assert ("max_correlation_critical" in found[-1]["reasons"]) == (name == "one")
+
+
+def test_crashes_are_seen_where_the_bars_are_fine_enough(tmp_path: Path) -> None:
+    """8 % in 15 minutes and 5 % in five; hourly bars cannot show either, and say so."""
+    head = "ts,symbol,qty,mark,cash\n"
+
+    def states(name: str, step: int, marks: list[str]) -> Path:
+        lines = [f"2026-03-02T{10 + i * step // 60}:{i * step % 60:02d}:00Z,A,100,{m},90000" for i, m in enumerate(marks)]
+        return write(tmp_path / f"{name}.csv", head + "\n".join(lines) + "\n")
+
+    slow = [str(100 - 1.6 * i) for i in range(6)]  # 8 % after five bars of three minutes, never 5 % within five
+    for name, step, marks, flash in (
+        ("minutes", 1, ["100", "98", "96", "95"], "1"),
+        ("three", 3, slow, "1"),
+        ("calm", 1, ["100", "99", "98", "97"], "0"),
+        ("hours", 60, ["100", "90", "80"], "unknown"),
+    ):
+        summary = replay(states(name, step, marks), "trading", out=tmp_path / name, ledger=False, plots=False)
+        found = rows(tmp_path / name)
+        assert found[-1]["flash_crash"] == flash and found[0]["flash_crash"] == "unknown", name
+        assert ("no_new" in summary.rungs) == (flash == "1")
+        assert found[-1]["volatility_ratio"] == "unknown", "it takes twenty days"
 
 
 def test_one_bad_tick_reduces_but_does_not_kill(tmp_path: Path) -> None:

@@ -69,19 +69,24 @@ def test_flows_do_not_move_the_unit() -> None:
         nav.flow(-90_000 * ATTO, 90_000 * ATTO)
 
 
+def shares(losses: tuple[tuple[int, int], tuple[int, int]]) -> tuple[Fraction, Fraction]:
+    return Fraction(*losses[0]), Fraction(*losses[1])
+
+
 def test_daily_loss_does_not_forget_at_midnight() -> None:
     losses = Losses()
-    assert losses.update(DAY * 10, 100) == (0, 0)
-    assert losses.update(DAY * 10 + 23 * 60 * MINUTE, 96) == (Fraction(4, 100), Fraction(4, 100))
-    daily, rolling = losses.update(DAY * 11 + 60 * MINUTE, 92)  # a new day opens at 96
+    assert shares(losses.update(DAY * 10, 100)) == (0, 0)
+    assert shares(losses.update(DAY * 10 + 23 * 60 * MINUTE, 96)) == (Fraction(4, 100), Fraction(4, 100))
+    daily, rolling = shares(losses.update(DAY * 11 + 60 * MINUTE, 92))  # a new day opens at 96
     assert daily == Fraction(4, 96) and rolling == Fraction(8, 100)  # the last value at least 24 hours old is 100
     losses = Losses()
     losses.update(0, 100)
     losses.update(12 * 60 * MINUTE, 96)
-    daily, rolling = losses.update(DAY - 1, 95)
+    daily, rolling = shares(losses.update(DAY - 1, 95))
     assert daily == rolling == Fraction(5, 100)
-    daily, rolling = losses.update(DAY + MINUTE, 94)
+    daily, rolling = shares(losses.update(DAY + MINUTE, 94))
     assert daily == Fraction(1, 95) and rolling == Fraction(6, 100)
+    assert shares(Losses().update(0, 0)) == (1, 1), "nothing left is a loss of everything"
     with pytest.raises(ValueError, match="order"):
         losses.update(0, 100)
 
