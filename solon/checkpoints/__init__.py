@@ -13,18 +13,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 _WHERE = {
-    "Store": "store", "CheckpointInfo": "store", "Pending": "store", "Restored": "restoring", "Retention": "upkeep",
+    "Store": "store", "CheckpointInfo": "catalogue", "Pending": "store", "Restored": "restoring", "Retention": "upkeep",
     "GcReport": "upkeep", "FsckReport": "upkeep", "Diff": "compare", "TensorDiff": "compare", "UndeclaredEdit": "changes",
     "Health": "health", "tensor_health": "health", "model_health": "health", "Journal": "journal",
 }  # fmt: skip
 
 if TYPE_CHECKING:
+    from solon.checkpoints.catalogue import CheckpointInfo
     from solon.checkpoints.changes import UndeclaredEdit
     from solon.checkpoints.compare import Diff, TensorDiff
     from solon.checkpoints.health import Health, model_health, tensor_health
     from solon.checkpoints.journal import Journal
     from solon.checkpoints.restoring import Restored
-    from solon.checkpoints.store import CheckpointInfo, Pending, Store
+    from solon.checkpoints.store import Pending, Store
     from solon.checkpoints.upkeep import FsckReport, GcReport, Retention
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from solon.checkpoints.errors import CorruptManifest, UnknownCheckpoint
 from solon.checkpoints.files import fsync_folder, named_os_errors, write_durably
@@ -14,9 +16,29 @@ from solon.errors import InputError, nearest
 REF_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """One line of the log. `bytes` are logical: each shared tensor once, whatever is shared with other checkpoints."""
+
+    id: str
+    sequence: int
+    created: str
+    parent: str | None
+    metadata: dict[str, Any]
+    tags: tuple[str, ...]
+    bytes: int
+    poisoned: bool
+    baseline: bool
+
+
+def info(m: Manifest, tags: tuple[str, ...]) -> CheckpointInfo:
+    """The log's line for a manifest."""
+    return CheckpointInfo(m.id, m.sequence, m.created, m.parent, m.metadata, tags, m.logical_bytes, m.poisoned, is_baseline(m))
+
+
 def is_baseline(manifest: Manifest) -> bool:
     """Whether the metadata call this checkpoint a baseline."""
-    return manifest.metadata.get("state") == "baseline" or bool(manifest.metadata.get("baseline"))
+    return manifest.metadata.get("state") == "baseline" or manifest.metadata.get("baseline") is True
 
 
 def check_ref_name(name: str) -> None:
@@ -38,9 +60,16 @@ class Catalogue:
         self._manifests: dict[str, Manifest] = {}
 
     def manifests(self) -> dict[str, Manifest]:
-        """Every readable manifest by id; damaged ones are put into `corrupt`."""
+        """Every readable manifest by id; damaged ones are put into `corrupt`.
+
+        Raises:
+            UnknownCheckpoint: the folder itself cannot be read.
+        """
         folder = self.root / "manifests"
-        present = {p.removesuffix(".json") for p in os.listdir(folder) if p.endswith(".json")}
+        try:
+            present = {p.removesuffix(".json") for p in os.listdir(folder) if p.endswith(".json")}
+        except OSError as error:
+            raise UnknownCheckpoint(f"{folder}: {error.strerror}", mend="was the store moved or deleted?") from error
         for gone in set(self._manifests) - present:
             del self._manifests[gone]
         self.corrupt = {name: text for name, text in self.corrupt.items() if name in present}

@@ -7,11 +7,15 @@ import math
 import os
 import shutil
 import struct
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from solon.checkpoints.describe import CONFIG, write_description
 from solon.checkpoints.errors import UnsupportedTensor
 from solon.checkpoints.files import fsync_folder, named_os_errors, require_space, write_all
 from solon.checkpoints.manifest import Entry, Manifest, itemsize
@@ -31,35 +35,67 @@ KEPT = (".json", ".txt", ".model", ".jinja", ".tiktoken", ".md")
 
 
 def export_folder(
-    store: Store, ref: str, folder: str | Path, *, like: str | Path | None = None, shard_bytes: int = SHARD
+    store: Store,
+    ref: str,
+    folder: str | Path,
+    *,
+    hf: bool = False,
+    like: str | Path | None = None,
+    shard_bytes: int = SHARD,
 ) -> Path:
-    """Write `model.safetensors` (or shards with an index) into a new folder; every chunk is verified on its way.
+    """Write `model.safetensors` (or shards with an index) into a new folder, which appears only when it is whole.
 
-    A tie is written once, under its canonical name, as transformers expects. Buffers outside the state dict are left out.
+    Every chunk is verified on its way. A tie is written once, under its canonical name, as transformers expects. Buffers outside
+    the state dict are left out.
 
     Args:
-        like: a model folder whose configuration and tokenizer files are copied beside it, so that `from_pretrained` loads it.
+        hf: also write the configuration that was saved with the checkpoint, so that `from_pretrained` loads the folder.
+        like: a model folder whose configuration and tokenizer files are copied (implies `hf`).
 
     Raises:
-        UnknownCheckpoint, CorruptStore. InputError: the folder is not empty. UnsupportedTensor: safetensors has no such dtype.
+        UnknownCheckpoint, CorruptStore. InputError: the folder is not empty, `like` is no model folder, or `hf` without any
+        configuration. UnsupportedTensor: safetensors has no such dtype. DiskFull, ReadOnlyStore, WriteFailed
     """
-    target = Path(folder)
-    if target.exists() and any(target.iterdir()):
+    target, source = Path(folder), None if like is None else Path(like)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"{target}: expected an empty or absent folder", mend="name another folder")
+    if source is not None and not (source / CONFIG).is_file():
+        raise InputError(f"{source}: expected a model folder with {CONFIG}", mend="name the folder of the model's own base")
     with store.reading() as reader:
         manifest = store.manifest(ref)
         entries = {name: entry for name, entry in manifest.entries.items() if entry.kind in ("param", "buffer")}
         odd = [f"{name} ({entry.dtype})" for name, entry in entries.items() if entry.dtype not in NAMES]
         if odd:
             raise UnsupportedTensor(f"safetensors cannot hold {', '.join(odd[:5])}", mend="convert these tensors first")
-        with named_os_errors(target):
-            target.mkdir(parents=True, exist_ok=True)
-            require_space(target, sum(map(entry_bytes, entries.values())))
-            _write_shards(target, manifest, entries, reader, shard_bytes)
-            if like is not None:
-                copy_description(Path(like), target)
-            fsync_folder(target)
+        if hf and source is None and CONFIG not in manifest.description:
+            raise InputError(
+                f"{manifest.id} was saved from a {manifest.model_class} without a configuration",
+                mend="name a model folder that has one, or export without hf",
+            )
+        with named_os_errors(target), _appearing(target) as growing:
+            require_space(growing, sum(map(entry_bytes, entries.values())))
+            _write_shards(growing, manifest, entries, reader, shard_bytes)
+            if source is not None:
+                copy_description(source, growing)
+            if hf or source is not None:
+                write_description(manifest.description, growing)
     return target
+
+
+@contextmanager
+def _appearing(target: Path) -> Iterator[Path]:
+    """A hidden folder beside `target` that takes its name when the block is done, or goes when it fails."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    growing = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        yield growing
+        growing.chmod(0o755)
+        fsync_folder(growing)
+        os.rename(growing, target)
+        fsync_folder(target.parent)
+    except BaseException:
+        shutil.rmtree(growing, ignore_errors=True)
+        raise
 
 
 def entry_bytes(entry: Entry) -> int:

@@ -43,7 +43,7 @@ class Journal:
             CorruptStore: the journal so far is damaged. DiskFull, ReadOnlyStore, WriteFailed
         """
         with named_os_errors(self.file):
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(exist_ok=True)
         with locked(self.folder / "lock"):
             previous, size = self._tip()
             now = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,10 +1,10 @@
 """Manifests: one canonical JSON file (RFC 8785) per checkpoint, with its own hash inside and nothing that runs when loaded.
 
-    {"created", "entries": {name: {"chunks", "dtype", "shape", "kind"?, "health"?}}, "flags", "format", "hash", "id",
-     "metadata", "model_class", "parent", "parts", "poisoned", "sequence", "ties": [[names]]}
+    {"created", "description"?, "entries": {name: {"chunks", "dtype", "shape", "kind"?, "health"?}}, "flags", "format", "hash",
+     "id", "metadata", "model_class", "parent", "parts", "poisoned", "sequence", "ties": [[names]]}
 
 `hash` is blake3 of the file's bytes with these 64 digits replaced by zeros. `kind` is left out for parameters; `health` is
-[NaN count, Inf count, largest finite magnitude].
+[NaN count, Inf count, largest finite magnitude]; `description` holds the JSON files that say how to build the model again.
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ class Manifest:
     metadata: dict[str, Any] = field(default_factory=dict)
     model_class: str = ""
     poisoned: bool = False
+    description: dict[str, Any] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """Canonical bytes with the hash filled in."""
@@ -97,6 +98,7 @@ class Manifest:
             "metadata": self.metadata,
             "model_class": self.model_class,
             "poisoned": self.poisoned,
+            **({"description": self.description} if self.description else {}),
         }
         whole = {key: rfc8785.dumps(value) for key, value in record.items()}  # type: ignore[arg-type]
         whole["entries"] = canonical_object({name: entry.canonical() for name, entry in self.entries.items()})
@@ -180,6 +182,7 @@ def parse(data: bytes, path: Path) -> Manifest:
             record["metadata"],
             record["model_class"],
             record["poisoned"],
+            record.get("description", {}),
         )
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise CorruptManifest(f"{path}: {error}", mend="restore another checkpoint; fsck lists the good ones") from error
@@ -189,12 +192,12 @@ def load(path: Path) -> Manifest:
     """Read a manifest file.
 
     Raises:
-        CorruptManifest: also when the file is gone.
+        CorruptManifest: also when the file is gone or cannot be read.
     """
     try:
         return parse(path.read_bytes(), path)
-    except FileNotFoundError as error:
-        raise CorruptManifest(f"{path}: the file is gone", mend="fsck lists the good ones") from error
+    except OSError as error:
+        raise CorruptManifest(f"{path}: cannot be read ({error.strerror})", mend="fsck lists the good ones") from error
 
 
 def plain(value: Any) -> Any:

@@ -153,8 +153,8 @@ def read_footer(path: Path) -> list[tuple[str, int, int]]:
                 raise CorruptPack(f"{path}: its end is damaged or missing", mend="run fsck; restore another checkpoint")
             file.seek(start)
             footer = file.read(length)
-    except FileNotFoundError as error:
-        raise CorruptPack(f"{path}: the file is gone", mend="run fsck; restore another checkpoint") from error
+    except OSError as error:
+        raise CorruptPack(f"{path}: cannot be read ({error.strerror})", mend="run fsck; restore another checkpoint") from error
     if blake3.blake3(footer).digest() != digest:
         raise CorruptPack(f"{path}: its table of chunks does not match its hash", mend="run fsck; restore another checkpoint")
     return [(name, offset, size) for name, offset, size in json.loads(footer)]
@@ -263,7 +263,12 @@ class ChunkReader:
         view, offset = into.data, place.offset
         fd = self._open(place.pack)
         while view.nbytes:
-            got = os.preadv(fd, [view], offset)
+            try:
+                got = os.preadv(fd, [view], offset)
+            except OSError as error:
+                raise CorruptChunk(
+                    f"{place.pack.name}: byte {offset} cannot be read ({error.strerror})", mend="run fsck"
+                ) from error
             if got == 0:
                 raise CorruptChunk(f"{place.pack.name}: cut short at byte {offset}", mend="run fsck; restore another checkpoint")
             view, offset = view[got:], offset + got
@@ -272,25 +277,27 @@ class ChunkReader:
         if path not in self._files:
             try:
                 self._files[path] = os.open(path, os.O_RDONLY)
-            except FileNotFoundError as error:
-                raise CorruptPack(f"{path}: the file is gone", mend="run fsck; restore another checkpoint") from error
+            except OSError as error:
+                raise CorruptPack(
+                    f"{path}: cannot be opened ({error.strerror})", mend="run fsck; restore another checkpoint"
+                ) from error
         return self._files[path]
 
 
 def pack_problems(path: Path) -> list[tuple[str | None, str]]:
     """(chunk or None, complaint) for everything wrong in one pack; reads the whole file."""
-    try:
-        entries = read_footer(path)
-    except CorruptPack as error:
-        return [(None, str(error))]
     problems: list[tuple[str | None, str]] = []
     expected = len(MAGIC)
-    with open(path, "rb") as file:
-        for name, offset, length in entries:
-            if offset != expected:
-                problems.append((name, f"{path.name}: a gap before byte {offset}"))
-            file.seek(offset)
-            if chunk_name(np.frombuffer(file.read(length), np.uint8)) != name:
-                problems.append((name, f"{path.name}: chunk {name[:16]}… at byte {offset} does not match its hash"))
-            expected = offset + length
+    try:
+        entries = read_footer(path)
+        with open(path, "rb") as file:
+            for name, offset, length in entries:
+                if offset != expected:
+                    problems.append((name, f"{path.name}: a gap before byte {offset}"))
+                file.seek(offset)
+                if chunk_name(np.frombuffer(file.read(length), np.uint8)) != name:
+                    problems.append((name, f"{path.name}: chunk {name[:16]}… at byte {offset} does not match its hash"))
+                expected = offset + length
+    except (CorruptPack, OSError) as error:
+        problems.append((None, str(error)))
     return problems

@@ -25,10 +25,11 @@ from typing import Any
 import torch
 
 from solon.checkpoints import changes, restoring, saving
-from solon.checkpoints.catalogue import Catalogue, check_ref_name, is_baseline
+from solon.checkpoints.catalogue import Catalogue, CheckpointInfo, check_ref_name, info
 from solon.checkpoints.changes import Track, UndeclaredEdit
 from solon.checkpoints.compare import Diff, compare
 from solon.checkpoints.compose import new_identity
+from solon.checkpoints.describe import describe
 from solon.checkpoints.errors import MissingChunk, Protected, ReadOnlyStore, UnhealthyModel
 from solon.checkpoints.files import locked, require_space
 from solon.checkpoints.health import Health
@@ -39,21 +40,6 @@ from solon.checkpoints.packs import ChunkReader, Index, PackWriter
 from solon.checkpoints.restoring import Restored
 from solon.checkpoints.tensors import Arena, Bytes, model_slots
 from solon.checkpoints.upkeep import FsckReport, GcReport, Retention, collect, fsck_store, usage
-
-
-@dataclass(frozen=True)
-class CheckpointInfo:
-    """One line of the log. `bytes` are logical: each shared tensor once, whatever is shared with other checkpoints."""
-
-    id: str
-    sequence: int
-    created: str
-    parent: str | None
-    metadata: dict[str, Any]
-    tags: tuple[str, ...]
-    bytes: int
-    poisoned: bool
-    baseline: bool
 
 
 @dataclass
@@ -199,6 +185,7 @@ class Store:
             parts=trees,
             metadata=plain(metadata or {}),
             model_class=type(model).__name__,
+            description=describe(model),
         )
 
     def _write(
@@ -374,7 +361,7 @@ class Store:
         for tag, name in self.tags().items():
             tags.setdefault(name, []).append(tag)
         listed = sorted(self.catalogue.manifests().values(), key=lambda m: (m.sequence, m.id))
-        return [_info(m, tuple(sorted(tags.get(m.id, ())))) for m in listed if all(chunk in self.index for chunk in m.chunks())]
+        return [info(m, tuple(sorted(tags.get(m.id, ())))) for m in listed if all(chunk in self.index for chunk in m.chunks())]
 
     def tag(self, ref: str, name: str) -> str:
         """Name a checkpoint; a tag protects it. Returns the id. Raises UnknownCheckpoint, InputError."""
@@ -447,7 +434,7 @@ class Store:
     def prune(self, retention: Retention) -> list[str]:
         """Delete what `retention` does not keep; baselines, tags, rollback targets and the newest always stay."""
         kept = retention.keep(self.log()) | set(self.protected())
-        return [self.delete(info.id) for info in self.log() if info.id not in kept]
+        return [self.delete(one.id) for one in self.log() if one.id not in kept]
 
     def gc(self, *, grace_s: float = 3600.0, dry_run: bool = False) -> GcReport:
         """Move packs that nothing needs to the trash, rewrite those less than half needed, empty trash older than `grace_s`.
@@ -492,7 +479,3 @@ class Store:
     def images(self, model: torch.nn.Module) -> dict[str, Bytes]:
         """Private copies of all live tensors' bytes, for an undo in memory."""
         return restoring.images_of(model_slots(model))
-
-
-def _info(m: Manifest, tags: tuple[str, ...]) -> CheckpointInfo:
-    return CheckpointInfo(m.id, m.sequence, m.created, m.parent, m.metadata, tags, m.logical_bytes, m.poisoned, is_baseline(m))

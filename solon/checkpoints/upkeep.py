@@ -11,18 +11,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from solon.checkpoints.catalogue import CheckpointInfo
 from solon.checkpoints.errors import CorruptStore
 from solon.checkpoints.files import fsync_folder, named_os_errors, require_space
 from solon.checkpoints.journal import Journal
 from solon.checkpoints.manifest import Manifest
 from solon.checkpoints.packs import ChunkReader, Index, PackWriter, pack_problems
-
-if TYPE_CHECKING:
-    from solon.checkpoints.store import CheckpointInfo
 
 REWRITE_BELOW = 0.5  # live share of a pack's bytes under which its live chunks move to a new pack
 
@@ -70,7 +68,7 @@ class GcReport:
 
 @dataclass
 class FsckReport:
-    """`problems` are sentences; `damaged` the ids of checkpoints that cannot be restored."""
+    """`problems` are sentences; `damaged` the ids of checkpoints that cannot be restored. False when there are problems."""
 
     packs: int = 0
     chunks: int = 0
@@ -81,6 +79,9 @@ class FsckReport:
     @property
     def ok(self) -> bool:
         return not self.problems
+
+    def __bool__(self) -> bool:
+        return self.ok
 
 
 def collect(root: Path, index: Index, live: set[str], keep_all: bool, grace_s: float, dry_run: bool) -> GcReport:

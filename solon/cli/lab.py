@@ -38,24 +38,14 @@ def _size(count: float) -> str:
 
 @app.command()
 def inspect(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder or hub id.")], as_json: JsonFlag = False
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="`nano`, a folder, a run or a hub id.")], as_json: JsonFlag = False
 ) -> None:
-    """Layers, shapes, ties, statistics and outliers of a model."""
+    """Layers, shapes, ties, statistics, attention heads and outliers of a model."""
     from solon.lab import ModelManager, WeightInspector
+    from solon.lab.inspector import as_lines
 
     report = WeightInspector(ModelManager(model, dtype="auto").load_model(), model).report()
-    if as_json:
-        return emit(report)
-    lines = [f"{report['name']}: {report['tensors']} tensors, {report['elements']:,} elements, {_size(report['bytes'])}"]
-    lines += [f"shared: {' = '.join(group)}" for group in report["shared"]]
-    lines += [f"finding: {text}" for text in report["findings"]]
-    for layer in report["layers"]:
-        numbers = (
-            f"std {layer['std']:.4g}  absmax {layer['absmax']:.4g}  outliers {layer['outliers']}  dead rows {layer['dead_rows']}"
-        )
-        odd = f"  NaN {layer['nan']}  Inf {layer['inf']}" if layer["nan"] or layer["inf"] else ""
-        lines.append(f"  {layer['name']:<48} {layer['shape']!s:<16} {layer['dtype']:<9} {numbers}{odd}")
-    return _lines(lines)
+    return emit(report) if as_json else _lines(as_lines(report))
 
 
 @app.command()
@@ -63,12 +53,12 @@ def log(store: StoreOption = DEFAULT, as_json: JsonFlag = False) -> None:
     """Checkpoints, oldest first, as a tree of edits."""
     from dataclasses import asdict
 
-    from solon.lab.dashboards import _line, tree
+    from solon.lab.dashboards import checkpoint_line, tree
 
     records = [asdict(info) for info in _open(store).log()]
     if as_json:
         return emit({"checkpoints": records})
-    return _lines([f"{'  ' * depth}{_line(record)}" for depth, record in tree(records)] or ["no checkpoints"])
+    return _lines([f"{'  ' * depth}{checkpoint_line(record)}" for depth, record in tree(records)] or ["no checkpoints"])
 
 
 @app.command()
@@ -230,14 +220,17 @@ def gc(
 @app.command()
 def export(
     ref: Ref,
-    folder: Path,
-    hf: Annotated[Path | None, typer.Option("--hf", help="A model folder whose configuration and tokenizer are copied.")] = None,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
+    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="With --hf: whose tokenizer is copied.")] = None,
+    hf: Annotated[bool, typer.Option("--hf", help="Make it a folder that transformers loads.")] = False,
     store: StoreOption = DEFAULT,
+    as_json: JsonFlag = False,
 ) -> None:
-    """Write a checkpoint as safetensors; with --hf as a folder that transformers loads."""
-    from solon.checkpoints.exchange import export_folder
+    """Write a checkpoint as safetensors; with --hf as a folder that transformers loads, with the tokenizer of MODEL if named."""
+    from solon.lab.verbs import export as write
 
-    _lines([str(export_folder(_open(store), ref, folder, like=hf))])
+    written = write(_open(store), ref, folder, hf=hf, model=model)
+    return emit(written) if as_json else _lines([written["folder"], *written["notes"]])
 
 
 @app.command("import")
@@ -274,51 +267,49 @@ def experiment(
     as_json: JsonFlag = False,
 ) -> None:
     """Run an experiment from a file. Exit 0 when the edit was kept, 1 when it was rolled back or failed."""
-    from solon.lab.verbs import run_script
+    from solon.lab.verbs import experiment_lines, run_script
 
     found = run_script(script, store)
     if as_json:
         emit(found)
     else:
-        _lines(
-            [f"{found['outcome']} {found['checkpoint'] or ''}", *(f"  {f['severity']:<8} {f['text']}" for f in found["findings"])]
-        )
+        _lines(experiment_lines(found))
     sys.exit(0 if found["outcome"] == "kept" else 1)
 
 
 @app.command()
 def dashboard(
-    html: Annotated[Path | None, typer.Option("--html", help="Write one static page here.")] = None,
+    file: Annotated[Path, typer.Argument(metavar="[FILE]", help="With --html: where the page goes.")] = Path("dashboard.html"),
+    html: Annotated[bool, typer.Option("--html", help="Write one static page.")] = False,
+    model: Annotated[str | None, typer.Option("--model", help="A model whose health is shown beside the store's.")] = None,
     store: StoreOption = DEFAULT,
     as_json: JsonFlag = False,
 ) -> None:
-    """Checkpoints, disk, health, edits and alerts."""
-    from solon.lab.dashboards import as_html, as_text
-    from solon.lab.dashboards import dashboard as make
+    """Checkpoints, disk, health, edits, experiments and alerts."""
+    from solon.lab.dashboards import as_text
+    from solon.lab.page import write_page
+    from solon.lab.verbs import board_of
 
-    board = make(_open(store))
-    if html is not None:
-        html.write_text(as_html(board), encoding="utf-8")
-    return emit(board) if as_json else _lines(as_text(board).splitlines() if html is None else [str(html)])
+    board = board_of(_open(store), model)
+    if html:
+        write_page(board, file)
+    return emit(board) if as_json else _lines([str(file)] if html else as_text(board).splitlines())
 
 
 @app.command()
 def recover(
-    out: Annotated[Path | None, typer.Option("--out", help="Also export the first baseline here.")] = None,
-    hf: Annotated[Path | None, typer.Option("--hf", help="A model folder whose configuration the export gets.")] = None,
+    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="With --hf: whose tokenizer is copied.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Also export the baseline of the last one here.")] = None,
+    hf: Annotated[bool, typer.Option("--hf", help="Make that a folder that transformers loads.")] = False,
     store: StoreOption = DEFAULT,
     as_json: JsonFlag = False,
 ) -> None:
-    """Find experiments that a killed process left open, and roll them back."""
-    from solon.checkpoints.exchange import export_folder
-    from solon.lab import recover as mend
+    """Find experiments that a killed process left open, and roll them back. Exit 1 when a baseline does not verify."""
+    from solon.lab.verbs import recover as mend
 
-    opened = _open(store, read_only=False)
-    found = mend(opened)
-    if out is not None and found:
-        export_folder(opened, found[0]["baseline"], out, like=hf)
+    found = mend(_open(store, read_only=False), out, hf=hf, model=model)
     if as_json:
-        return emit({"recovered": found})
-    return _lines(
-        [f"{r['name']} ({r['experiment']}): rolled back to {r['baseline']}, verified" for r in found] or ["nothing was left open"]
-    )
+        emit({"recovered": found})
+    else:
+        _lines([record["text"] for record in found] or ["nothing was left open"])
+    sys.exit(0 if all(record["verified"] for record in found) else 1)

@@ -58,8 +58,14 @@ class Edits:
             if slot.name not in self._images and held + slot.nbytes <= MEMORY_UNDO:
                 self._images[slot.name] = logical_bytes(slot.tensor).to("cpu", copy=True).numpy()
 
+    def keep_all_images(self) -> None:
+        """Copies of the whole model, where it is small enough: then an undo needs no disk at all."""
+        slots = model_slots(self.model)
+        if sum(slot.nbytes for slot in slots) <= MEMORY_UNDO:
+            self._keep_images([slot.name for slot in slots])
+
     def put_images_back(self) -> None:
-        """Undo, from memory, all declared edits whose pre-images were kept."""
+        """Undo, from memory, everything whose pre-images were kept."""
         for name, image in self._images.items():
             writer = Writer(name, self._slot(name).tensor)
             writer.write(0, image)

@@ -13,33 +13,30 @@ from __future__ import annotations
 
 import logging
 import secrets
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from solon.checkpoints import Store
+from solon.checkpoints.changes import changed_names
 from solon.checkpoints.errors import CheckpointError
-from solon.checkpoints.manifest import plain
-from solon.checkpoints.restoring import deferred_signals
-from solon.checkpoints.tensors import Writer, logical_bytes, model_slots
+from solon.checkpoints.manifest import Entry, plain
+from solon.checkpoints.tensors import model_slots
 from solon.errors import EnvironmentRefused, InputError, SolonError
-from solon.lab import checklists
+from solon.lab import checklists, judging
 from solon.lab.activations import ActivationWatch
-from solon.lab.alerts import severity
-from solon.lab.constitution import gate_findings
 from solon.lab.edits import Edits
-from solon.lab.measure import Comparison, Scores, as_scores, compare_scores
+from solon.lab.measure import Comparison, Scores
 from solon.lab.memory import MemorySystem
 from solon.lab.monitor import SafetyMonitor
 from solon.lab.recovery import process_identity
+from solon.lab.signals import Interruptions
 from solon.lab.structure import Structure
 from solon.policy.types import Severity
 
@@ -100,14 +97,15 @@ class Experiment(Edits):
         self.sample: str | None = None
         self.error: BaseException | None = None
         self.changed: list[str] = []
-        self._usual: list[dict[str, Any]] = []
+        self.usual: set[tuple[str, str]] = set()
+        self.signals = Interruptions(Experiment.__exit__.__code__)
         self._journalled = False
-        self._old_handler: Any = None
+        self.entries: dict[str, Entry] = {}
 
     # -- entering ------------------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Experiment:
-        self._catch_sigterm()
+        self.signals.install()
         try:
             self._open()
         except BaseException:
@@ -117,8 +115,26 @@ class Experiment(Edits):
 
     def _open(self) -> None:
         metadata = {"state": "baseline", "experiment": self.name, "purpose": f"before experiment {self.name}"}
+        self.structure = Structure(self.model)
+        self._journalled = self.store.track(self.model).journalled
         self.baseline = self.store.save(self.model, metadata=metadata, refuse_unhealthy=True, **self.parts)
-        self.store.pin(self.baseline, self.id)
+        self.entries = dict(self.store.track(self.model).entries)
+        try:
+            self.store.pin(self.baseline, self.id)
+            self._record_opening()
+            self.keep_all_images()
+            self.before = judging.measure(self)
+            self._remember("baseline", 0.5, f"Baseline metrics: {_metrics(self.before)}", {"checkpoint": self.baseline})
+            self._put_back()  # a test may leave buffers or weights behind
+            self.monitor.set_baseline(self.model)
+            self._check_before()
+        except BaseException as error:
+            self.signals.holding = True
+            self._put_back()
+            self._close("errored", error)
+            raise
+
+    def _record_opening(self) -> None:
         opened = {
             "kind": "experiment_open",
             "experiment": self.id,
@@ -130,19 +146,6 @@ class Experiment(Edits):
             "environment": environment(self.seed),
         }
         self.store.journal.append(opened)
-        self.structure = Structure(self.model)
-        self._journalled = self.store.track(self.model).journalled
-        try:
-            self.before = self._measure()
-            self._remember("baseline", 0.5, f"Baseline metrics: {_metrics(self.before)}", {"checkpoint": self.baseline})
-            self._put_back()  # a test may leave another mode or buffers behind
-            self.monitor.set_baseline(self.model)
-            self._check_before()
-        except BaseException as error:
-            with deferred_signals():
-                self._put_back()
-                self._close("errored", error)
-            raise
 
     def _check_before(self) -> None:
         items = checklists.before(self)
@@ -153,116 +156,35 @@ class Experiment(Edits):
                     f"experiment {self.name}: {item.name}: {item.detail}", mend="nothing was edited; mend this first"
                 )
             if not item.ok:
-                self._find(Severity.low, "checklist", f"{item.name}: {item.detail}")
-
-    def _measure(self) -> Scores | None:
-        if self.test is None:
-            return None
-        with ActivationWatch(self.model) as watch:
-            scores = as_scores(self.test(self.model), lower=self.lower)
-        if watch.seen:
-            reference = self.activations
-            issues = watch.judge(self.monitor.thresholds, reference)
-            known = {(one["code"], one["module"]) for one in self._usual if "module" in one}
-            watch.issues = [one for one in issues if (one["code"], one.get("module")) not in known]
-            if reference is None:
-                self._usual = issues  # what the unmodified model does is no finding
-            self.activations = watch
-        return scores
+                self.find(Severity.low, "checklist", f"{item.name}: {item.detail}")
 
     # -- leaving -------------------------------------------------------------------------------------------------------------
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.signals.holding = True
         try:
             if error is not None:
                 self._end("errored", error)
-                return
-            try:
-                keep = self._judge()
-            except Exception as failure:  # noqa: BLE001  (whatever a test function raises is a result: roll back and report)
-                self._find(Severity.high, "test_failed", f"{type(failure).__name__}: {failure}")
-                self._end("errored", failure)
-                return
-            except BaseException as stop:
-                self._end("errored", stop)
-                raise
-            self._end("kept" if keep else "rolled_back", None)
+            else:
+                self._decide()
         finally:
             self._release()
 
-    def _judge(self) -> bool:
-        """Whether to keep the edit; every reason against is a finding."""
-        if self.structure.changed():
-            self._find(
-                Severity.high, "structure", "modules, ties or parameters were replaced: the checkpoint cannot describe that"
-            )
-            return False
-        self.changed = self.store.changed(self.model, self.baseline)
-        self._report_coupling()
-        if not self.changed:
-            self._find(Severity.info, "nothing_changed", "no tensor differs from the baseline")
-            return False
-        health = self.monitor.check_model_health(self.model)
-        self._adopt(health["issues"])
-        healthy = health["status"] != "CRITICAL"
-        better = self._test_after() if healthy else False
-        self.checklists["during"] = [item.to_json() for item in checklists.during(self, self.changed, health)]
-        gates = gate_findings(self.constitution, self.before, self.after) if healthy else []
-        self.findings += [Finding(*finding) for finding in gates]
-        return healthy and better and not gates
-
-    def _test_after(self) -> bool:
-        if self.test is None:
-            self._find(Severity.medium, "no_test", "no test was given, so nothing shows that the edit helps")
-            return False
-        held = {slot.name: _image(slot.tensor) for slot in model_slots(self.model) if slot.kind != "param"}
-        self.after = self._measure()
-        if self.store.changed(self.model, self.baseline) != self.changed:
-            self._restore_buffers(held)
-        if self.activations is not None:
-            self._adopt(self.activations.issues)
-            if any(severity(one["severity"]) is Severity.critical for one in self.activations.issues):
-                return False
-        if self.generate is not None:
-            self.sample = str(self.generate(self.model))[:200]
-        assert self.before is not None and self.after is not None
-        self.comparison = compare_scores(self.before, self.after, self.seed)
-        return self._good_enough(self.comparison)
-
-    def _restore_buffers(self, held: dict[str, Any]) -> None:
-        """Buffers that the test itself moved (running statistics, caches) go back to what the edit left."""
-        for slot in model_slots(self.model):
-            if slot.name in held:
-                writer = Writer(slot.name, slot.tensor)
-                writer.write(0, held[slot.name])
-                writer.close()
-
-    def _good_enough(self, comparison: Comparison) -> bool:
-        if comparison.low is None:
-            mend = "let the test return one loss per item, as lab.perplexity does" + (
-                ", or pass require_interval=False" * self.require_interval
-            )
-            self._find(
-                Severity.medium, "no_interval", f"change {comparison.improvement:+.3f} % has no interval, it may be noise; {mend}"
-            )
-            return not self.require_interval and comparison.improvement > self.min_effect
-        text = f"{comparison.improvement:+.3f} % [{comparison.low:+.3f}, {comparison.high:+.3f}], n {comparison.n}"
-        shown = comparison.low > self.min_effect
-        good = shown if self.require_interval else comparison.improvement > self.min_effect
-        if good and not shown:
-            self._find(Severity.medium, "uncertain", "the interval includes no improvement: it may be noise")
-        word = "improved" if good else f"no improvement above {self.min_effect:g} % is shown"
-        self._find(Severity.info if good else Severity.medium, "comparison", f"{word}: {text}")
-        return good
-
-    def _report_coupling(self) -> None:
-        for record in self.records:
-            if record["coupled"]:
-                text = f"editing {', '.join(record['targets'])} also edits {', '.join(record['coupled'])}: one tensor"
-                self._find(Severity.medium, "coupled", text)
-        outside = [name for name in self.changed if name not in self.declared()]
-        if self.records and outside:
-            self._find(Severity.high, "undeclared", f"changed without being declared: {', '.join(outside)}")
+    def _decide(self) -> None:
+        try:
+            keep = judging.judge(self)
+        except Exception as failure:  # noqa: BLE001  (whatever a test function raises is a result: roll back and report)
+            self.find(Severity.high, "test_failed", f"{type(failure).__name__}: {failure}")
+            self._end("errored", failure)
+        except BaseException as stop:
+            self.signals.holding = True
+            self._end("errored", stop)
+            raise
+        else:
+            if self.signals.pending is not None:  # it will be raised when the handlers are given back
+                self._end("errored", KeyboardInterrupt("stopped by a signal while the edit was judged"))
+            else:
+                self._end("kept" if keep else "rolled_back", None)
 
     def declared(self) -> set[str]:
         """All names that declared edits cover."""
@@ -271,17 +193,16 @@ class Experiment(Edits):
     # -- ending --------------------------------------------------------------------------------------------------------------
 
     def _end(self, outcome: Outcome, error: BaseException | None) -> None:
-        with deferred_signals():
-            norms = self._norms()
-            if outcome == "kept":
-                try:
-                    self._keep()
-                except SolonError as failure:
-                    self._find(Severity.high, "not_saved", f"the improved state could not be saved, so it is not kept: {failure}")
-                    outcome, error = "errored", failure
-            if outcome != "kept":
-                self._put_back()
-            self._close(outcome, error, norms)
+        norms = self._norms()
+        if outcome == "kept":
+            try:
+                self._keep()
+            except SolonError as failure:
+                self.find(Severity.high, "not_saved", f"the improved state could not be saved, so it is not kept: {failure}")
+                outcome, error = "errored", failure
+        if outcome != "kept":
+            self._put_back()
+        self._close(outcome, error, norms)
 
     def _keep(self) -> None:
         assert self.comparison is not None
@@ -295,12 +216,25 @@ class Experiment(Edits):
             self.checkpoint = self.store.save(self.model, metadata=metadata, refuse_unhealthy=True, **self.parts)
 
     def _put_back(self) -> None:
-        """Roll back in place: structure, then declared edits from memory, then every byte that still differs, from the store."""
+        """Roll back in place: structure, then what is held in memory, then every byte that still differs, from the store.
+
+        A store that fails is no matter when memory alone has made the model what it was.
+        """
         assert self.baseline is not None
         self.structure.put_back()
         self.put_images_back()
-        with self._no_alarm():  # undeclared edits are findings already
-            self.store.restore(self.baseline, self.model, changed_only=True, **self.parts)
+        try:
+            with self._no_alarm():  # undeclared edits are findings already
+                self.store.restore(self.baseline, self.model, changed_only=True, **self.parts)
+        except SolonError as failure:
+            if self.parts or self.differing():
+                raise
+            self.store.track(self.model).torn = ()
+            self.find(Severity.high, "store_failed", f"rolled back from memory alone, since the store failed: {failure}")
+
+    def differing(self) -> list[str]:
+        """Canonical names of the tensors that differ from the baseline, by fingerprints that this process holds."""
+        return changed_names(model_slots(self.model), self.store.track(self.model), self.entries)
 
     @contextmanager
     def _no_alarm(self) -> Iterator[None]:
@@ -312,38 +246,43 @@ class Experiment(Edits):
 
     def _norms(self) -> dict[str, dict[str, float]]:
         """L2 norm of each changed tensor's change, absolute and relative to its baseline."""
-        if self.baseline is None or self.structure.changed():
+        if self.baseline is None or not self.changed or self.structure.changed():
             return {}
         live = {slot.name: slot.tensor.detach() for slot in model_slots(self.model)}
         found = {}
         for name in self.changed:
             try:
                 found[name] = _change(self.store.tensor(self.baseline, name), live[name])
-            except CheckpointError as error:  # the numbers are a comfort; the rollback must not wait for them
-                self._find(Severity.medium, "norms", f"{name}: the change could not be measured: {error}")
+            except Exception as error:  # noqa: BLE001  (the numbers are a comfort; the rollback must not wait for them)
+                self.find(Severity.medium, "norms", f"{name}: the change could not be measured: {error}")
         return found
 
     def _close(self, outcome: Outcome, error: BaseException | None, norms: dict[str, Any] | None = None) -> None:
         self.outcome, self.error = outcome, error
         if error is not None:
-            self._find(Severity.high, "error", f"{type(error).__name__}: {error}")
+            self.find(Severity.high, "error", f"{type(error).__name__}: {error}")
         self.checklists["after"] = [item.to_json() for item in checklists.after(self, outcome, self.checkpoint)]
         metrics = {"before": _metrics(self.before), "after": _metrics(self.after)}
         for record in self.records:
-            entry = {"kind": "edit", "experiment": self.id, **record, "verdict": outcome, "baseline": self.baseline}
-            self.store.journal.append(
-                {**entry, "checkpoint": self.checkpoint, "norms": norms or {}, "metrics": metrics, "seed": self.seed}
-            )
             self._remember_edit(record, outcome)
         self._remember(_CATEGORY[outcome], 0.8, f"experiment {self.name}: {outcome}", {"metrics": metrics})
+        try:
+            self._record_closing(outcome, norms or {}, metrics)
+        except CheckpointError as failure:  # a full disk, say: the model is what `outcome` says all the same
+            self.find(Severity.high, "not_recorded", f"the journal could not be written: {failure}")
+            log.error("experiment %s: %s, but the journal could not be written: %s", self.name, outcome, failure)
+
+    def _record_closing(self, outcome: Outcome, norms: dict[str, Any], metrics: dict[str, Any]) -> None:
+        same = {"experiment": self.id, "baseline": self.baseline, "checkpoint": self.checkpoint}
+        for record in self.records:
+            numbers = {"norms": norms, "metrics": metrics, "seed": self.seed}
+            self.store.journal.append({"kind": "edit", **same, **record, "verdict": outcome, **numbers})
         self.store.journal.append(
             {
                 "kind": "experiment_close",
-                "experiment": self.id,
+                **same,
                 "name": self.name,
                 "outcome": outcome,
-                "baseline": self.baseline,
-                "checkpoint": self.checkpoint,
                 "findings": [asdict(finding) for finding in self.findings],
                 "checklists": self.checklists,
                 "comparison": asdict(self.comparison) if self.comparison else None,
@@ -367,37 +306,16 @@ class Experiment(Edits):
             )
         self.memory.detect_patterns()
 
-    def _find(self, level: Severity, code: str, text: str) -> None:
+    def find(self, level: Severity, code: str, text: str) -> None:
         self.findings.append(Finding(level.name, code, text))
         log.info("experiment %s: %s", self.name, text)
 
-    def _adopt(self, issues: list[dict[str, Any]]) -> None:
-        for one in issues:
-            self._find(severity(one["severity"]), one["code"], one["message"])
-
-    # -- signals ---------------------------------------------------------------------------------------------------------------
-
-    def _catch_sigterm(self) -> None:
-        """Make SIGTERM an exception, unless somebody has already given it a meaning."""
-        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            self._old_handler = signal.signal(signal.SIGTERM, _leave)
-
     def _release(self) -> None:
-        if self._old_handler is not None:
-            signal.signal(signal.SIGTERM, self._old_handler)
-            self._old_handler = None
         self.store.track(self.model).journalled = self._journalled
+        self.signals.release()
 
 
 _CATEGORY = {"kept": "success", "rolled_back": "failure", "errored": "error", "open": "baseline"}
-
-
-def _leave(_signal: int, _frame: FrameType | None) -> None:
-    raise SystemExit(143)
-
-
-def _image(tensor: torch.Tensor) -> Any:
-    return logical_bytes(tensor).to("cpu", copy=True).numpy()
 
 
 def environment(seed: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Ties are found by storage, not by what the configuration or the class says; both
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from solon.checkpoints import tensor_health
+from solon.checkpoints.describe import embeddings_tied
 from solon.checkpoints.errors import UnknownTensor
 from solon.checkpoints.packs import chunk_name
 from solon.checkpoints.tensors import Slot, logical_bytes, model_slots, read_chunks, sharing
@@ -20,6 +22,7 @@ from solon.errors import InputError, nearest
 
 TWIN_ELEMENTS = 64  # smaller tensors are equal by chance or by initialisation
 OUTLIER_SIGMAS = 6.0
+HEADED = re.compile(r"\b[qkvo]_proj\.weight$")
 
 
 class WeightInspector:
@@ -90,16 +93,13 @@ class WeightInspector:
         """Disagreements between the memory, the configuration and the class about ties; empty when they agree."""
         findings = [f"equal but separate (a lost tie?): {' = '.join(names)}" for names in self.equal_twins()]
         findings += [f"views of one memory: {', '.join(names)}" for names in self.partial_overlaps()]
-        config = getattr(self.model, "config", None)
-        wanted = getattr(config, "tie_word_embeddings", None)
-        ends = [getattr(self.model, f"get_{end}_embeddings", lambda: None)() for end in ("input", "output")]
-        if wanted is not None and all(getattr(e, "weight", None) is not None for e in ends):
-            tied = ends[0].weight.data_ptr() == ends[1].weight.data_ptr()  # type: ignore[union-attr]
-            if tied != bool(wanted):
-                findings.append(
-                    f"the configuration says tie_word_embeddings={bool(wanted)}, but input and output embeddings are "
-                    f"{'one tensor' if tied else 'separate tensors'}"
-                )
+        wanted = getattr(getattr(self.model, "config", None), "tie_word_embeddings", None)
+        tied = embeddings_tied(self.model)
+        if wanted is not None and tied is not None and tied != bool(wanted):
+            findings.append(
+                f"the configuration says tie_word_embeddings={bool(wanted)}, but input and output embeddings are "
+                f"{'one tensor' if tied else 'separate tensors'}"
+            )
         return findings
 
     def layers(self) -> list[dict[str, Any]]:
@@ -199,7 +199,18 @@ class WeightInspector:
             "shared": self.get_shared_weights(),
             "findings": self.tie_findings(),
             "layers": [{**layer, **(self.statistics(layer["name"]) if statistics else {})} for layer in layers],
+            "heads": {layer["name"]: self.attention_head_norms(layer["name"]) for layer in layers if self._has_heads(layer)},
         }
+
+    def _has_heads(self, layer: dict[str, Any]) -> bool:
+        """Whether a tensor is an attention projection by its name (`q_proj`, `o_proj`, ...) and splits into the known heads."""
+        if len(layer["shape"]) != 2 or not HEADED.search(layer["name"]):
+            return False
+        try:
+            self.attention_head_norms(layer["name"])
+        except InputError:
+            return False
+        return True
 
 
 def dead_rows(tensor: torch.Tensor) -> list[int]:
@@ -208,3 +219,24 @@ def dead_rows(tensor: torch.Tensor) -> list[int]:
         return []
     flat = tensor.detach().reshape(tensor.shape[0], -1)
     return torch.nonzero((flat == 0).all(dim=1)).flatten().tolist()
+
+
+def as_lines(report: dict[str, Any]) -> list[str]:
+    """A report for a terminal: totals, warnings, then one line per tensor."""
+    size = f"{report['bytes'] / 1e6:,.2f} MB"
+    lines = [f"{report['name']}: {report['tensors']} tensors, {report['elements']:,} elements, {size}"]
+    lines += [f"warning: {' = '.join(group)}: one tensor, an edit of one is an edit of all" for group in report["shared"]]
+    lines += [f"warning: {text}" for text in report["findings"]]
+    width = max((len(layer["name"]) for layer in report["layers"]), default=6)
+    lines.append(
+        f"  {'tensor':<{width}} {'shape':<16} {'dtype':<9} {'std':>9} {'absmax':>9} {'>6 sd':>6} {'dead':>5}  head norms"
+    )
+    for layer in report["layers"]:
+        norms = report["heads"].get(layer["name"])
+        heads = f"{min(norms):.3g} to {max(norms):.3g}" if norms else ""
+        odd = f"  NaN {layer['nan']} Inf {layer['inf']}" if layer["nan"] or layer["inf"] else ""
+        lines.append(
+            f"  {layer['name']:<{width}} {layer['shape']!s:<16} {layer['dtype']:<9} {layer['std']:>9.4g} {layer['absmax']:>9.4g} "
+            f"{layer['outliers']:>6} {layer['dead_rows']:>5}  {heads}{odd}".rstrip()
+        )
+    return lines

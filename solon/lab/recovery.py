@@ -13,7 +13,7 @@ from torch import nn
 
 from solon.checkpoints import Store
 from solon.checkpoints.errors import CheckpointError, UnknownCheckpoint
-from solon.errors import EnvironmentRefused
+from solon.errors import EnvironmentRefused, IntegrityError
 
 T = TypeVar("T")
 log = logging.getLogger("solon.lab")
@@ -140,29 +140,30 @@ def interrupted(store: Store) -> list[dict[str, Any]]:
 
 
 def recover(store: Store, model: nn.Module | None = None) -> list[dict[str, Any]]:
-    """Roll interrupted experiments back: verify the baseline, record the rollback, release the pin, restore `model` when given.
+    """Roll interrupted experiments back: verify the baseline, restore `model` when given, record the rollback, release the pin.
 
     Returns:
-        One record per experiment: experiment, name, baseline, verified, restored.
+        One record per experiment, oldest first: experiment, name, baseline, verified, restored, error. One whose baseline does
+        not verify stays open and pinned.
 
     Raises:
-        CheckpointError: a baseline does not verify; that experiment stays open.
+        WrongModel, TiesChanged: `model` is not the one that was edited; that experiment stays open.
     """
-    done = []
-    for record in interrupted(store):
-        baseline = record["baseline"]
+    return [_recover_one(store, model, record) for record in interrupted(store)]
+
+
+def _recover_one(store: Store, model: nn.Module | None, record: dict[str, Any]) -> dict[str, Any]:
+    name, baseline = record["experiment"], record["baseline"]
+    found = {"experiment": name, "name": record.get("name", ""), "baseline": baseline, "verified": False, "restored": False}
+    try:
         store.verify(baseline)
         if model is not None:
             store.restore(baseline, model, undo=True)
-        found = {
-            "experiment": record["experiment"],
-            "name": record.get("name", ""),
-            "baseline": baseline,
-            "verified": True,
-            "restored": model is not None,
-        }
-        store.journal.append({"kind": "experiment_close", "outcome": "rolled_back", "recovered": True, **found})
-        if record["experiment"] in store.pins():
-            store.unpin(record["experiment"])
-        done.append(found)
-    return done
+    except (IntegrityError, UnknownCheckpoint) as error:
+        log.error("experiment %s stays open: %s", name, error)
+        return {**found, "error": str(error)}
+    found.update(verified=True, restored=model is not None)
+    store.journal.append({"kind": "experiment_close", "outcome": "rolled_back", "recovered": True, **found})
+    if name in store.pins():
+        store.unpin(name)
+    return {**found, "error": None}

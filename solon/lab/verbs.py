@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import runpy
 import shlex
 import subprocess
 import sys
 import tempfile
+import traceback
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from solon.checkpoints import Store
 from solon.checkpoints.exchange import export_folder
-from solon.errors import InputError
+from solon.errors import InputError, SolonError
 from solon.lab.experiments import experiment
 
 
@@ -58,37 +62,141 @@ def verify(store: Store, ref: str, live: str | None = None) -> dict[str, Any]:
     return {"id": manifest.id, "chunks": len(manifest.chunks()), "differs": differs}
 
 
-def run_script(path: Path, store: Path) -> dict[str, Any]:
-    """Run an experiment file: it defines `model` (a module) and `edit(experiment)`, and may define `test(model)`,
-    `generate(model)` and `settings` (a dict of further arguments of `lab.experiment`).
+def export(store: Store, ref: str, folder: Path, *, hf: bool = False, model: str | None = None) -> dict[str, Any]:
+    """Export a checkpoint; `model` is anything that the MODEL grammar calls a folder of weights.
 
     Returns:
-        `outcome`, `checkpoint`, `baseline`, `findings`, `checklists`, `comparison`.
+        `id`, `folder`, `files`, `notes`.
 
     Raises:
-        InputError: the file lacks a name. Whatever the file or `edit` raises; the model is then rolled back.
+        InputError: a model was named without hf. ModelError, and what `export_folder` raises; nothing was then written.
     """
-    names = runpy.run_path(str(path))
+    if model is not None and not hf:
+        raise InputError(f"a third argument ({model}) was given without --hf", mend="add --hf, or leave it out")
+    like = _folder_of(model)
+    written = export_folder(store, ref, folder, hf=hf, like=like)
+    notes = [] if like is not None or not hf else ["no tokenizer was copied: name a MODEL after --hf that has one"]
+    return {
+        "id": store.resolve(ref),
+        "folder": str(written),
+        "files": sorted(file.name for file in written.iterdir()),
+        "notes": notes,
+    }
+
+
+def _folder_of(model: str | None) -> Path | None:
+    from solon.models import resolve_path
+
+    return None if model is None else resolve_path(model)
+
+
+def recover(store: Store, out: Path | None, *, hf: bool = False, model: str | None = None) -> list[dict[str, Any]]:
+    """`lab.recover` with a sentence (`text`) per experiment; the last verified baseline is exported to `out`."""
+    from solon.lab.recovery import recover as roll_back
+
+    like = _folder_of(model)
+    found = roll_back(store)
+    for record in found:
+        who = f"{record['name']} ({record['experiment']})"
+        said = f"rolled back to {record['baseline']}, verified" if record["verified"] else f"still open: {record['error']}"
+        record["text"] = f"{who}: {said}"
+    good = [record for record in found if record["verified"]]
+    if out is not None and good:
+        good[-1]["exported"] = str(export_folder(store, good[-1]["baseline"], out, hf=hf, like=like))
+        good[-1]["text"] += f"; written to {out}"
+    return found
+
+
+def board_of(store: Store, model: str | None) -> dict[str, Any]:
+    """The dashboard's record, with the health of a model that is loaded for it when one is named."""
+    from solon.lab.dashboards import dashboard
+    from solon.lab.loading import ModelManager
+    from solon.lab.monitor import SafetyMonitor
+
+    if model is None:
+        return dashboard(store)
+    return dashboard(store, ModelManager(model, dtype="auto").load_model(), SafetyMonitor())
+
+
+def run_script(path: Path, store: Path) -> dict[str, Any]:
+    """Run an experiment file: it defines `model` (a module) and `edit(experiment)`, and may define `test(model)`,
+    `generate(model)` and `settings` (a dict of further arguments of `lab.experiment`). What it prints goes to stderr.
+
+    Returns:
+        `name`, `outcome`, `error`, `checkpoint`, `baseline`, `findings`, `checklists`, `comparison`, `changed`. What `edit` or
+        `test` raise is an outcome (`errored`), with the model rolled back; Ctrl-C and SIGTERM pass through after the rollback.
+
+    Raises:
+        InputError: the file is absent, does not run, or lacks a name; the test cannot measure the unmodified model.
+        UnhealthyModel, DiskFull, EnvironmentRefused: before anything was edited.
+    """
+    with contextlib.redirect_stdout(sys.stderr):
+        names = _names_of(path)
+        try:
+            settings = {"name": path.stem, "store": store, **names.get("settings", {})}
+            block = experiment(names["model"], test=names.get("test"), generate=names.get("generate"), **settings)
+        except TypeError as error:
+            raise InputError(f"{path}: settings: {error}", mend="settings are arguments of lab.experiment") from error
+        entered = False
+        try:
+            with block:
+                entered = True
+                names["edit"](block)
+        except Exception as error:  # an outcome, told with its place in the file
+            if block.outcome != "errored" or (isinstance(error, SolonError) and not entered):
+                raise
+            print("".join(traceback.format_exception(error)[-3:]), file=sys.stderr)
+        except BaseException:
+            print(f"experiment {block.name}: stopped; the model is {block.baseline} again, bit for bit", file=sys.stderr)
+            raise
+    return {
+        "name": block.name,
+        "outcome": block.outcome,
+        "error": None if block.error is None else f"{type(block.error).__name__}: {block.error}",
+        "checkpoint": block.checkpoint,
+        "baseline": block.baseline,
+        "changed": block.changed,
+        "findings": [asdict(finding) for finding in block.findings],
+        "checklists": block.checklists,
+        "comparison": asdict(block.comparison) if block.comparison else None,
+    }
+
+
+def _names_of(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file", mend="name a Python file that defines model and edit(experiment)")
+    try:
+        names = runpy.run_path(str(path))
+    except SolonError:
+        raise
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        raise InputError(
+            f"{where.filename}:{where.lineno}: {type(error).__name__}: {error}", mend="the experiment file must run by itself"
+        ) from error
     missing = [name for name in ("model", "edit") if name not in names]
     if missing:
         raise InputError(
             f"{path}: expected it to define model and edit(experiment); {', '.join(missing)} is missing", mend="see docs/lab.md"
         )
-    block = experiment(
-        names["model"],
-        test=names.get("test"),
-        generate=names.get("generate"),
-        store=store,
-        name=path.stem,
-        **names.get("settings", {}),
-    )
-    with block:
-        names["edit"](block)
-    return {
-        "outcome": block.outcome,
-        "checkpoint": block.checkpoint,
-        "baseline": block.baseline,
-        "findings": [asdict(finding) for finding in block.findings],
-        "checklists": block.checklists,
-        "comparison": asdict(block.comparison) if block.comparison else None,
+    for name, kind in (("model", torch.nn.Module), ("settings", dict)):
+        if name in names and not isinstance(names[name], kind):
+            raise InputError(
+                f"{path}: {name}: expected {kind.__name__}, got {type(names[name]).__name__}", mend="see docs/lab.md"
+            )
+    return names
+
+
+def experiment_lines(found: dict[str, Any]) -> list[str]:
+    """What an experiment came to, for a terminal: outcome, checklists (what did not hold by name), findings."""
+    went = {
+        "kept": f"kept: {found['checkpoint']}, made from {found['baseline']}",
+        "rolled_back": f"rolled back: the model is {found['baseline']} again, bit for bit",
+        "errored": f"failed ({found['error']}): the model is {found['baseline']} again, bit for bit",
     }
+    lines = [went.get(found["outcome"], found["outcome"])]
+    for phase, items in found["checklists"].items():
+        open_items = [item for item in items if not item["ok"]]
+        lines.append(f"  checklist {phase:<7} {len(items) - len(open_items)} of {len(items)} hold")
+        lines += [f"    not held: {item['name']} ({item['detail']})" for item in open_items]
+    return lines + [f"  {one['severity']:<8} {one['text']}" for one in found["findings"]]

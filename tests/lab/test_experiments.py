@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -247,12 +248,28 @@ def test_declared_edits_are_undone_even_when_the_store_is_damaged(model: torch.n
     assert bits(model) == before
 
 
-def test_a_rollback_that_fails_says_so(model: torch.nn.Module) -> None:
+def ruin(store: Path) -> None:
+    for pack in (store / "packs").iterdir():
+        pack.write_bytes(b"\0" * pack.stat().st_size)
+
+
+@pytest.mark.parametrize("harm", [ruin, shutil.rmtree], ids=["damaged", "deleted"])
+def test_a_small_model_is_rolled_back_from_memory_without_its_store(model: torch.nn.Module, harm: Any) -> None:
+    before = bits(model)
+    with lab.experiment(model, test=falling(3.0, 4.0), store="s") as edit:
+        with torch.no_grad():
+            model.model.norm.weight.mul_(2)  # undeclared
+        harm(Path("s"))
+    assert edit.outcome == "rolled_back"
+    assert bits(model) == before
+
+
+def test_a_rollback_that_fails_says_so(model: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("solon.lab.edits.MEMORY_UNDO", 0)  # as with a model that is too large to be held twice
     with pytest.raises(CorruptStore), lab.experiment(model, test=falling(3.0, 4.0), store="s"):
         with torch.no_grad():
             model.model.norm.weight.mul_(2)
-        for pack in (Path("s") / "packs").iterdir():
-            pack.write_bytes(b"\0" * pack.stat().st_size)
+        ruin(Path("s"))
     assert len(lab.interrupted(Store("s"))) == 0  # this process still runs
     assert len(Store("s").pins()) == 1
 

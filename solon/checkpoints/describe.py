@@ -1,0 +1,55 @@
+"""How to build a model again: the JSON files of a transformers model, kept with its checkpoint so that an export loads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from solon.checkpoints.manifest import plain
+
+CONFIG = "config.json"
+
+
+def describe(model: nn.Module) -> dict[str, Any]:
+    """File name -> contents; empty for models that have no configuration of their own.
+
+    Whether input and output embeddings are one tensor is taken from the memory, not from what the configuration says.
+    """
+    files: dict[str, Any] = {}
+    for name, part in ((CONFIG, "config"), ("generation_config.json", "generation_config")):
+        text = getattr(getattr(model, part, None), "to_json_string", None)
+        if callable(text):
+            files[name] = plain(json.loads(text()))
+    if CONFIG in files:
+        files[CONFIG].setdefault("architectures", [type(model).__name__])
+        tied = embeddings_tied(model)
+        if tied is not None:
+            files[CONFIG]["tie_word_embeddings"] = tied
+    return files
+
+
+def embeddings_tied(model: nn.Module) -> bool | None:
+    """Whether the input and output embeddings are one tensor; None for models without both."""
+    ends = [getattr(model, f"get_{end}_embeddings", lambda: None)() for end in ("input", "output")]
+    weights = [getattr(end, "weight", None) for end in ends]
+    if weights[0] is None or weights[1] is None:
+        return None
+    return bool(weights[0].data_ptr() == weights[1].data_ptr())
+
+
+def write_description(files: dict[str, Any], folder: Path) -> None:
+    """Write the files, and correct the tie in a `config.json` that came from elsewhere: a tie made by loading would be wrong
+    weights without a word."""
+    for name, content in files.items():
+        if not (folder / name).exists():
+            (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    tied = files.get(CONFIG, {}).get("tie_word_embeddings")
+    if tied is None:
+        return
+    found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    if found.get("tie_word_embeddings") != tied:
+        found["tie_word_embeddings"] = tied
+        (folder / CONFIG).write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
