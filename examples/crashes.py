@@ -1,11 +1,14 @@
-"""How a book of twice its equity fares in real crashes, with and without the trading constitution.
+"""How a book of twice its equity fares in real crashes, without and with the trading constitution.
 
     python examples/crashes.py PRICES_FOLDER --out crashes
 
-PRICES_FOLDER holds the CSV files named in CASES (date or datetime, symbol, close; or value). For every case: the states of both
-books, which `solon replay` reads, the replay of the free one, a figure, and the numbers. Assumptions, all of them crude: orders
-fill at the bar's close without costs, each instrument is a sector of its own, stops lie 9.9 % below the entry and fill at the
-close of the bar that reaches them, nothing is bought after the first bar. Daily and hourly bars show less than happened.
+PRICES_FOLDER holds the CSV files named in CASES (columns date or datetime, symbol, and the price). All books want the same on
+the first bar: twice the equity in equal parts. `without` buys it and holds. `ladder only` buys it as well, and from the reduce
+rung on follows the emergency plan down to a leverage of one half (flat once killed; a person approves at once). `constitution`
+does so too, but asks before every order and keeps stops 9.9 % below the entry. For every case: the states of the books, which
+`solon replay` reads, their replays, a figure, and the numbers. Crude on purpose: orders fill at the close of a bar, without costs
+and in any size; stops fill at the close of the bar that reaches them; nothing is bought after the first bar. Daily and hourly
+bars show less than happened.
 """
 
 from __future__ import annotations
@@ -15,141 +18,202 @@ import csv
 import gzip
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 from solon.constitution import load
+from solon.governance.plots import moment, shade, steps
 from solon.governance.replay import replay
+from solon.governance.standing import shares_of
 from solon.policy.assess import Judge
 from solon.policy.book import Book, atto
 from solon.policy.emergency import emergency_plan
 from solon.policy.ladder import LadderState, Observation, step
+from solon.policy.monitor import Monitor
 from solon.policy.parsing import state_record, time_text
 from solon.policy.types import Action, Ladder, Position, State
 
-START = Decimal(100_000)
-STOP = Decimal("0.901")
-ONE = Decimal(1)
-DAY = 86_400_000_000
-Bars = list[tuple[int, dict[str, Decimal]]]
+START, ONE, STOP = Decimal(100_000), Decimal(1), Decimal("0.901")
+Prices = dict[str, Decimal]
+Bars = list[tuple[int, Prices]]
+CENT = Decimal("0.000001")
+LADDER = "ladder only"
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of prices: its column of the price, and how long after its stamp a price was known."""
+
+    name: str
+    column: str
+    later: timedelta
 
 
 @dataclass(frozen=True)
 class Case:
-    """A crash: files with (name, column of the price), symbols, first and last day."""
+    """A crash: files, symbol -> sector, first and last day. Earlier days of `history` warm the monitor up."""
 
     name: str
-    files: tuple[tuple[str, str], ...]
-    symbols: tuple[str, ...]
+    files: tuple[File, ...]
+    sectors: dict[str, str]
+    history: str
     first: str
     last: str
 
 
-US, CRYPTO = ("lean_us_daily_ohlcv_1998_2021.csv.gz", "close"), ("crypto_value_daily_2010_2025.csv.gz", "value")
+INDEX = File("gspc_daily_1927_2023.csv.gz", "Close", timedelta(hours=21))  # the close in New York, in UTC
+SHARES = File("lean_us_daily_ohlcv_1998_2021.csv.gz", "close", timedelta(hours=21))
+HOURLY = File("lean_spy_hourly_1998_2021.csv.gz", "close", timedelta(hours=5))  # starts of hours, New York in summer: +1 +4
+CRYPTO = File("crypto_value_daily_2010_2025.csv.gz", "value", timedelta(hours=0))  # one value a day, stamped like its start
+FUNDS = dict.fromkeys(("SPY", "QQQ", "IWM", "EEM"), "share funds")
+MIXED = {**FUNDS, "AAPL": "technology", "IBM": "technology", "BAC": "banks", "BTCUSD": "crypto", "ETHUSD": "crypto"}
 CASES = (
-    Case("1987-10 index, daily", (("gspc_daily_1927_2023.csv.gz", "Close"),), ("GSPC",), "1987-08-25", "1987-12-31"),
-    Case("2010-05-06, hourly", (("lean_spy_hourly_1998_2021.csv.gz", "close"),), ("SPY",), "2010-05-03", "2010-05-14"),
-    Case(
-        "2020-03, shares and cryptocurrencies, daily", (US, CRYPTO),
-        ("SPY", "QQQ", "IWM", "EEM", "AAPL", "IBM", "BAC", "BTCUSD", "ETHUSD"), "2020-02-19", "2020-04-30",
-    ),
-)  # fmt: skip
+    Case("1987 index daily", (INDEX,), {"GSPC": "index"}, "1987-05-01", "1987-08-25", "1987-12-31"),
+    Case("2010-05-06 hourly", (HOURLY,), {"SPY": "share funds"}, "2010-04-01", "2010-05-03", "2010-05-14"),
+    Case("2020-03 shares and crypto daily", (SHARES, CRYPTO), MIXED, "2019-10-01", "2020-02-19", "2020-04-30"),
+)
 
 
 def read(folder: Path, case: Case) -> Bars:
-    """Closing prices by time; a time counts when all symbols have a price, or keep their last one."""
-    found: dict[int, dict[str, Decimal]] = {}
-    for name, column in case.files:
-        with gzip.open(folder / name, "rt", newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                day = row.get("date") or row.get("Date") or row["datetime"]
-                symbol = row.get("symbol", "GSPC")
-                if symbol in case.symbols and case.first <= day[:10] <= case.last:
-                    moment = datetime.fromisoformat(day).replace(tzinfo=UTC)
-                    price = Decimal(row[column]).quantize(Decimal("0.000001"))
-                    found.setdefault(int(moment.timestamp()) * 1_000_000, {})[symbol] = price
+    """Closing prices by time, in UTC. A time is one at which the first file has a price; others lend their last one."""
+    found: dict[int, Prices] = {}
+    for number, file in enumerate(case.files):
+        with gzip.open(folder / file.name, "rt", newline="", encoding="utf-8") as text:
+            for row in csv.DictReader(text):
+                day, symbol = row.get("date") or row.get("Date") or row["datetime"], row.get("symbol", "GSPC")
+                if symbol in case.sectors and case.history <= day[:10] <= case.last:
+                    at = datetime.fromisoformat(day).replace(tzinfo=UTC) + file.later
+                    price = Decimal(row[file.column]).quantize(CENT)
+                    found.setdefault(int(at.timestamp()) * 1_000_000, {})[symbol if not number else f"*{symbol}"] = price
+    last: Prices = {}
     bars: Bars = []
-    last: dict[str, Decimal] = {}
     for at in sorted(found):
-        last = {**last, **found[at]}
-        if len(last) == len(case.symbols):
+        last |= {name.removeprefix("*"): price for name, price in found[at].items()}
+        if len(last) == len(case.sectors) and any(not name.startswith("*") for name in found[at]):
             bars.append((at, dict(last)))
     return bars
 
 
+def begin(bars: Bars, case: Case) -> int:
+    """The place of the first bar of the books."""
+    return next(i for i, (at, _) in enumerate(bars) if f"{moment(at):%Y-%m-%d}" >= case.first)
+
+
 class Account:
-    """Cash and quantities at closing prices."""
+    """Cash and quantities at closing prices; a unit value of 1 at the start."""
 
-    def __init__(self) -> None:
-        self.cash = START
-        self.qty: dict[str, Decimal] = {}
-        self.high = ONE
-        self.stops: dict[str, Decimal] = {}
-        self.day_open: Decimal | None = None
+    def __init__(self, sectors: dict[str, str]) -> None:
+        self.cash, self.high, self.sectors = START, ONE, sectors
+        self.qty = dict.fromkeys(sectors, Decimal(0))
+        self.day, self.closed, self.opened = "", START, START  # equity at the last bar, and at the end of the day before
 
-    def state(self, at: int, prices: dict[str, Decimal], rung: Ladder = Ladder.normal) -> State:
-        held = tuple(
-            Position(name, name, f"sector {name}", self.qty.get(name, Decimal(0)), price, ONE, ONE, ONE, at)
-            for name, price in prices.items()
-        )
-        unit = (self.equity(prices) / START).quantize(Decimal("1e-12"))
-        self.high = max(self.high, unit)
-        return State(at, "USD", self.cash, Decimal(0), unit, self.high, self.day_open or self.equity(prices), rung, held)
-
-    def equity(self, prices: dict[str, Decimal]) -> Decimal:
+    def equity(self, prices: Prices) -> Decimal:
         return self.cash + sum((qty * prices[name] for name, qty in self.qty.items()), Decimal(0))
 
     def trade(self, name: str, qty: Decimal, price: Decimal) -> None:
-        self.qty[name] = self.qty.get(name, Decimal(0)) + qty
-        self.cash -= qty * price
+        self.qty[name] += qty
+        self.cash -= (qty * price).quantize(CENT)
+
+    def mark(self, at: int, prices: Prices) -> None:
+        """A new bar: the day's open and the high-water mark move on."""
+        day = f"{moment(at):%Y-%m-%d}"
+        self.opened = self.closed if day != self.day else self.opened
+        self.day, self.closed = day, self.equity(prices)
+        self.high = max(self.high, self._unit(prices))
+
+    def _unit(self, prices: Prices) -> Decimal:
+        return (self.equity(prices) / START).quantize(Decimal("1e-12"))
+
+    def state(self, at: int, prices: Prices, rung: Ladder = Ladder.normal) -> State:
+        held = tuple(
+            Position(name, name, self.sectors[name], self.qty[name], price, ONE, ONE, ONE, at) for name, price in prices.items()
+        )
+        return State(at, "USD", self.cash, Decimal(0), self._unit(prices), self.high, self.opened, rung, held)
 
 
-def wanted(prices: dict[str, Decimal]) -> dict[str, Decimal]:
+def wanted(prices: Prices) -> dict[str, Decimal]:
     """Twice the equity, in equal parts, in hundredths of a unit."""
     part = 2 * START / len(prices)
     return {name: (part / price).quantize(Decimal("0.01"), ROUND_DOWN) for name, price in prices.items()}
 
 
-def free(bars: Bars) -> Iterator[State]:
+def free(bars: Bars, case: Case) -> Iterator[State]:
     """Buy twice the equity and hold."""
-    account = Account()
-    for name, qty in wanted(bars[0][1]).items():
-        account.trade(name, qty, bars[0][1][name])
-    for at, prices in bars:
+    account, first = Account(case.sectors), begin(bars, case)
+    for name, qty in wanted(bars[first][1]).items():
+        account.trade(name, qty, bars[first][1][name])
+    for at, prices in bars[first:]:
+        account.mark(at, prices)
         yield account.state(at, prices)
 
 
-def governed(bars: Bars, judge: Judge) -> Iterator[State]:
-    """The same wishes through the judge; afterwards stops, the ladder and its plans act."""
-    account, ladder = Account(), LadderState()
-    at, prices = bars[0]
-    for number, (name, qty) in enumerate(wanted(prices).items()):
-        order = Action(
-            f"o{number}", "example", "order", name, "buy", qty, None, (prices[name] * STOP).quantize(Decimal("1e-6")), at
-        )
-        result = judge.assess(order, Book(account.state(at, prices)))
-        size = result.largest_allowed
-        bought = qty if result.allowed else min(qty, Decimal(size.qty)) if size is not None else Decimal(0)
-        account.trade(name, bought, prices[name])
-        account.stops[name] = prices[name] * STOP
-    for number, (at, prices) in enumerate(bars):
-        if number and at // DAY != bars[number - 1][0] // DAY:
-            account.day_open = account.equity(bars[number - 1][1])
-        for name, stop in account.stops.items():
-            if account.qty.get(name) and prices[name] <= stop:
-                account.trade(name, -account.qty[name], prices[name])
-        now = account.state(at, prices)
-        fall = (atto(now.high_water_mark or ONE) - atto(now.nav_unit or ONE), atto(now.high_water_mark or ONE))
-        ladder, _ = step(ladder, Observation(at, fall), judge.rules)
-        if ladder.rung >= Ladder.reduce:
-            plan = emergency_plan(Book(account.state(at, prices, ladder.rung)), judge, target=Fraction(1, 2))
-            for planned in plan.steps:
+class Governed:
+    """The same wishes, through the judge if it `asks`; afterwards stops, the ladder and its plans act. `log`: what was bought."""
+
+    def __init__(self, bars: Bars, case: Case, judge: Judge, asks: bool = True) -> None:
+        self.bars, self.case, self.judge, self.asks = bars, case, judge, asks
+        self.account, self.monitor, self.ladder = Account(case.sectors), Monitor(), LadderState()
+        self.stops: dict[str, Decimal] = {}
+        self.log: list[str] = []
+
+    def run(self) -> Iterator[State]:
+        first = begin(self.bars, self.case)
+        for at, prices in self.bars[:first]:
+            self.monitor.update(at, prices=prices, shares=dict.fromkeys(prices, 0.1))
+        self._enter(*self.bars[first])
+        for at, prices in self.bars[first:]:
+            self.account.mark(at, prices)
+            self._stop_out(prices)
+            self._watch(at, prices)
+            yield self.account.state(at, prices, self.ladder.rung)
+
+    def _enter(self, at: int, prices: Prices) -> None:
+        """Ask for each part; buy the largest part of it that passes. Correlation is that of the book it would make."""
+        self.monitor.update(at, prices=prices, shares=dict.fromkeys(prices, 0.1))
+        for number, (name, qty) in enumerate(wanted(prices).items()):
+            price = prices[name]
+            if not self.asks:
+                self.account.trade(name, qty, price)
+                continue
+            shares = {held: 0.1 for held, amount in self.account.qty.items() if amount or held == name}
+            measures = self.monitor.correlation(shares)
+            state = replace(self.account.state(at, prices), measures=measures)
+            order = Action(f"o{number}", "example", "order", name, "buy", qty, None, (price * STOP).quantize(CENT), at)
+            result = self.judge.assess(order, Book(state))
+            size = result.largest_allowed
+            bought = qty if result.allowed else min(qty, Decimal(size.qty)) if size is not None else Decimal(0)
+            self.account.trade(name, bought, price)
+            self.stops[name] = price * STOP
+            codes = [r.code for r in result.verdict.reasons if r.status != "ok" and r.severity >= 2]
+            self.log.append(f"{name}: {bought:f} of {qty:f}" + (f" ({', '.join(codes)})" if codes else ""))
+
+    def _stop_out(self, prices: Prices) -> None:
+        for name, stop in self.stops.items():
+            if self.account.qty[name] and prices[name] <= stop:
+                self.account.trade(name, -self.account.qty[name], prices[name])
+
+    def _watch(self, at: int, prices: Prices) -> None:
+        """Move the ladder by unit value and account, which are two sources, and follow the plan of the rung that holds."""
+        state = self.account.state(at, prices, self.ladder.rung)
+        book = Book(state)
+        unit, high = atto(state.nav_unit or ONE), atto(state.high_water_mark or ONE)
+        seen = self.monitor.update(at, unit=unit, prices=prices, shares=shares_of(book))
+        for source in ("unit value", "account"):
+            observation = Observation(
+                at, (high - unit, high), source, correlation=seen.measures.get("weighted_correlation"),
+                volatility=seen.measures.get("volatility_ratio"),
+            )  # fmt: skip
+            self.ladder, _ = step(self.ladder, observation, self.judge.rules)
+        if self.ladder.rung >= Ladder.reduce:
+            book = Book(self.account.state(at, prices, self.ladder.rung))
+            killed = self.ladder.rung == Ladder.killed
+            for planned in emergency_plan(book, self.judge, target=Fraction(1, 2), flatten=killed).steps:
                 if planned.action is not None and planned.kind in ("reduce", "rebalance"):
-                    account.trade(planned.action.symbol, -planned.action.qty, prices[planned.action.symbol])
-        yield account.state(at, prices, ladder.rung)
+                    self.account.trade(planned.action.symbol, -planned.action.qty, prices[planned.action.symbol])
 
 
 def write_states(path: Path, states: list[State]) -> None:
@@ -165,36 +229,83 @@ def write_states(path: Path, states: list[State]) -> None:
 
 
 def figures(states: list[State]) -> dict[str, str]:
-    """Final and lowest unit value, largest drawdown, gross leverage at the start and at most."""
+    """Final and lowest unit value, largest fall from the mark, worst bar, gross leverage at the start and at most."""
     units = [state.nav_unit or ONE for state in states]
     falls = [1 - unit / (state.high_water_mark or ONE) for unit, state in zip(units, states, strict=True)]
+    moves = [now / before - 1 for before, now in pairwise(units) if before > 0]
     books = [Book(state) for state in states]
     gross = [book.gross / book.equity if book.equity and book.equity > 0 else float("inf") for book in books]
     return {
         "final": f"{units[-1]:.4f}", "lowest": f"{min(units):.4f}", "largest drawdown": f"{max(falls):.2%}",
-        "leverage at the start": f"{gross[0]:.2f}", "highest leverage": f"{max(gross):.2f}",
+        "worst bar": f"{min(moves):.2%}", "leverage at the start": f"{gross[0]:.2f}", "highest leverage": f"{max(gross):.2f}",
     }  # fmt: skip
 
 
-def plot(path: Path, name: str, both: dict[str, list[State]]) -> None:
-    """Unit value of both books, and the ladder of the governed one."""
+def plot(path: Path, name: str, books: dict[str, list[State]]) -> None:
+    """Unit value of the books, and the rungs of the one that only the ladder governs."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, (top, bottom) = plt.subplots(2, 1, sharex=True, figsize=(10, 6), layout="constrained")
-    for label, states in both.items():
-        times = [datetime.fromtimestamp(state.as_of / 1e6, UTC) for state in states]
-        top.plot(times, [float(state.nav_unit or 0) for state in states], label=label)
-        if label == "with the constitution":
-            bottom.step(times, [int(state.ladder) for state in states], where="post", color="black")
+    figure, (top, bottom) = plt.subplots(
+        2, 1, sharex=True, figsize=(10, 6), layout="constrained", height_ratios=(2.2, 1)
+    )  # fmt: skip
+    colours = dict(zip(books, ("#a04040", "#c9a227", "#1f5f8b"), strict=True))
+    for label, states in books.items():
+        times = [moment(state.as_of) for state in states]
+        top.plot(times, [float(state.nav_unit or 0) for state in states], label=label, color=colours[label], linewidth=1.6)
+    rungs = [int(state.ladder) for state in books[LADDER]]
+    for axis in (top, bottom):
+        shade(axis, times, rungs)
+        axis.grid(alpha=0.25)
+        axis.margins(x=0.01)
+    steps(bottom, times, rungs)
+    bottom.set_title(f"rung, {LADDER}", loc="left", fontsize=9)
+    top.axhline(1, color="black", linewidth=0.6)
     top.set_ylabel("unit value")
-    top.set_title(name)
+    top.set_title(f"{name}: a wish for twice the equity", loc="left", fontsize=11)
     top.legend()
-    bottom.set_yticks([int(rung) for rung in Ladder], [rung.name for rung in Ladder])
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def run(case: Case, prices: Path, out: Path, judge: Judge) -> dict[str, object]:
+    """One case into a folder of its own; its numbers."""
+    folder = out / case.name.replace(" ", "_")
+    folder.mkdir(parents=True)
+    bars = read(prices, case)
+    governed = Governed(bars, case, judge)
+    books = {
+        "without": list(free(bars, case)),
+        LADDER: list(Governed(bars, case, judge, asks=False).run()),
+        "constitution": list(governed.run()),
+    }
+    rungs: dict[str, dict[str, str]] = {}
+    for label, states in books.items():
+        name = label.split()[0]
+        write_states(folder / f"{name}.csv", states)
+        rungs[label] = replay(folder / f"{name}.csv", "trading", out=folder / f"replay-{name}").rungs
+    plot(folder / "books.png", case.name, books)
+    return {
+        "bars": len(books["without"]), **{label: figures(states) for label, states in books.items()},
+        "ladder, as the replay sees each book": rungs, "bought under the constitution": governed.log,
+    }  # fmt: skip
+
+
+def table(found: dict[str, dict[str, object]]) -> str:
+    """The figures of all cases as a Markdown table."""
+    lines = [
+        "| case | book | leverage at the start | final | lowest | largest drawdown | worst bar |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for case, result in found.items():
+        for label in ("without", LADDER, "constitution"):
+            f = result[label]
+            assert isinstance(f, dict)
+            cells = [f[key] for key in ("leverage at the start", "final", "lowest", "largest drawdown", "worst bar")]
+            lines.append(f"| {' | '.join([case, label, *cells])} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -203,25 +314,11 @@ def main() -> None:
     parser.add_argument("prices", type=Path)
     parser.add_argument("--out", type=Path, default=Path("crashes"))
     given = parser.parse_args()
-    judge, table = Judge.of(load("trading")), {}
-    for case in CASES:
-        folder = given.out / case.name.replace(" ", "_").replace(",", "")
-        folder.mkdir(parents=True)
-        bars = read(given.prices, case)
-        both = {"without": list(free(bars)), "with the constitution": list(governed(bars, judge))}
-        for label, states in both.items():
-            write_states(folder / f"{label.split()[0]}.csv", states)
-        seen = replay(folder / "without.csv", "trading", out=folder / "replay")
-        plot(folder / "both.png", case.name, both)
-        rungs = {}
-        for state in both["with the constitution"]:
-            rungs.setdefault(state.ladder.name, time_text(state.as_of))
-        table[case.name] = {
-            **{label: figures(states) for label, states in both.items()},
-            "ladder of the free book": seen.rungs, "ladder of the governed book": rungs, "bars": len(bars),
-        }  # fmt: skip
-    (given.out / "summary.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(table, indent=2))
+    judge = Judge.of(load("trading"))
+    found = {case.name: run(case, given.prices, given.out, judge) for case in CASES}
+    (given.out / "summary.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(found, indent=2))
+    print(table(found))
 
 
 if __name__ == "__main__":

@@ -1,43 +1,151 @@
-"""Figures of a replay: drawdown with the ladder's levels, the rung over time, leverage where it is known."""
+"""Figures of a replay: drawdown and ladder over time; leverage, correlations and votes where there are any."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from solon.policy.rules import Rules
 from solon.policy.types import Ladder
 
-COLOURS = {"warn": "#c9a227", "reduce": "#d9822b", "no_new": "#c23030", "killed": "#4a0f0f"}
-Series = list[tuple[int, float | None, int, int | None]]
+# Light for backgrounds, dark for lines and words; from calm to stopped.
+SHADES = {1: "#fff6cf", 2: "#ffe3c2", 3: "#ffc9c2", 4: "#d8c8d8"}
+COLOURS = {"warn": "#b8901a", "reduce": "#d9731f", "no_new": "#c23030", "killed": "#4a0f4a"}
+MARKS = {"allow": ("o", "#2b7a3d"), "modify": ("^", "#d9731f"), "escalate": ("s", "#2a5d9f"), "deny": ("x", "#c23030")}
+MARKS["halt"] = ("X", "#4a0f4a")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def plot(series: Series, rules: Rules, folder: Path) -> list[str]:
-    """Write `ladder.png`; returns the names written. `series`: (microseconds, drawdown percent, rung, leverage basis points)."""
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One time: microseconds, drawdown in percent, rung, gross leverage, highest pair and weighted correlation; None: unknown."""
+
+    at: int
+    drawdown: float | None
+    rung: int
+    leverage: float | None = None
+    highest: float | None = None
+    weighted: float | None = None
+
+
+def plot(
+    points: Sequence[Point], rules: Rules, folder: Path, *, title: str = "", votes: Sequence[tuple[int, str]] = ()
+) -> list[str]:
+    """Write `ladder.png`; returns the names written. `votes`: (microseconds, decision on a proposal)."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    times = [datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=item[0]) for item in series]
-    leverage = [None if item[3] is None else item[3] / 10_000 for item in series]
-    panels = 3 if any(value is not None for value in leverage) else 2
-    figure, axes = plt.subplots(panels, 1, sharex=True, figsize=(10, 2.6 * panels), layout="constrained")
-    axes[0].plot(times, [float("nan") if item[1] is None else -item[1] for item in series], color="black", linewidth=1)  # type: ignore[arg-type]
-    for level, rung, _ in rules.rungs:
-        text = f"{rung.name} {level / 100:g} %"
-        axes[0].axhline(-level / 100, color=COLOURS[rung.name], linewidth=0.8, linestyle="--", label=text)
-    axes[0].set_ylabel("drawdown, %")
-    axes[0].legend(loc="lower left", fontsize=8)
-    axes[1].step(times, [item[2] for item in series], where="post", color="black")  # type: ignore[arg-type]
-    axes[1].set_yticks([int(rung) for rung in Ladder], [rung.name for rung in Ladder])
-    axes[1].set_ylim(-0.3, 4.3)
-    if panels == 3:
-        axes[2].plot(times, [float("nan") if value is None else value for value in leverage], color="black", linewidth=1)  # type: ignore[arg-type]
-        bound = rules.bounds.get("max_leverage")
-        if bound is not None:
-            axes[2].axhline(bound / 10_000, color=COLOURS["no_new"], linewidth=0.8, linestyle="--")
-        axes[2].set_ylabel("gross leverage, x")
+    times = [moment(point.at) for point in points]
+    panels = [_drawdown, _ladder]
+    panels += [_leverage] if any(p.leverage is not None for p in points) else []
+    panels += [_correlations] if any(p.highest is not None or p.weighted is not None for p in points) else []
+    heights = [2.2 if panel is _drawdown else 1.3 for panel in panels]
+    figure, axes = plt.subplots(
+        len(panels), 1, sharex=True, figsize=(10, 1.6 * sum(heights)), layout="constrained", height_ratios=heights
+    )
+    for axis, panel in zip(axes, panels, strict=True):
+        shade(axis, times, [point.rung for point in points])
+        panel(axis, times, points, rules)
+        axis.grid(alpha=0.25)
+        axis.margins(x=0.01)
+    _votes(axes[1], votes)
+    locator = AutoDateLocator()
+    axes[-1].xaxis.set_major_locator(locator)
+    axes[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes[0].set_title(title, loc="left", fontsize=11)
     figure.savefig(folder / "ladder.png", dpi=110)
     plt.close(figure)
     return ["ladder.png"]
+
+
+def moment(at: int) -> datetime:
+    """Microseconds since 1970 UTC as a time."""
+    return EPOCH + timedelta(microseconds=at)
+
+
+def shade(axis: Any, times: Sequence[datetime], rungs: Sequence[int]) -> None:
+    """Colour the background by the rung that holds."""
+    start = 0
+    for place in range(1, len(times) + 1):
+        if place == len(times) or rungs[place] != rungs[start]:
+            end = times[min(place, len(times) - 1)]
+            if rungs[start] in SHADES:
+                axis.axvspan(times[start], end, color=SHADES[rungs[start]], linewidth=0, zorder=0)
+            start = place
+
+
+def steps(axis: Any, times: Sequence[datetime], rungs: Sequence[int]) -> None:
+    """The rung as steps, and a label with the time where each higher one was first reached."""
+    axis.step(times, rungs, where="post", color="black", linewidth=1.3)
+    axis.set_yticks([int(rung) for rung in Ladder], [rung.name for rung in Ladder])
+    axis.set_ylim(-0.4, 4.7)
+    top, days = rungs[0] if rungs else 0, len({time.date() for time in times}) > 1
+    late = times[0] + (times[-1] - times[0]) * 0.8 if times else None
+    for time, rung in zip(times, rungs, strict=True):
+        if rung <= top:
+            continue
+        top, side = rung, "right" if late is not None and time > late else "left"
+        text = f"{time:%Y-%m-%d %H:%M}" if days and time.hour + time.minute else f"{time:%Y-%m-%d}" if days else f"{time:%H:%M}"
+        axis.annotate(f" {text} ", (time, rung), ha=side, va="bottom", fontsize=8, color=COLOURS.get(Ladder(rung).name, "black"))
+
+
+def _line(axis: Any, times: Sequence[datetime], values: Sequence[float | None], **style: Any) -> None:
+    axis.plot(times, [float("nan") if value is None else value for value in values], **style)
+
+
+def _level(axis: Any, value: float, text: str, colour: str) -> None:
+    axis.axhline(value, color=colour, linewidth=0.9, linestyle="--")
+    axis.annotate(f"{text} ", (1, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8, color=colour)
+
+
+def _drawdown(axis: Any, times: Sequence[datetime], points: Sequence[Point], rules: Rules) -> None:
+    falls = [float("nan") if p.drawdown is None else -p.drawdown for p in points]
+    axis.fill_between(times, falls, 0, color="#5b6b7b", alpha=0.25, linewidth=0)
+    axis.plot(times, falls, color="#2b3a49", linewidth=1.2)
+    for level, rung, _ in rules.rungs:
+        style = {"color": COLOURS[rung.name], "linewidth": 0.9, "linestyle": "--"}
+        axis.axhline(-level / 100, label=f"{rung.name} {level / 100:g} %", **style)
+    axis.legend(loc="lower left", fontsize=8, framealpha=0.6)
+    axis.set_ylabel("drawdown, %")
+    axis.set_ylim(top=max(0.5, -min((f for f in falls if f == f), default=0) * 0.03))
+
+
+def _ladder(axis: Any, times: Sequence[datetime], points: Sequence[Point], rules: Rules) -> None:
+    steps(axis, times, [point.rung for point in points])
+
+
+def _leverage(axis: Any, times: Sequence[datetime], points: Sequence[Point], rules: Rules) -> None:
+    _line(axis, times, [p.leverage for p in points], color="#2b3a49", linewidth=1.2)
+    for key, colour in (("max_leverage", COLOURS["no_new"]), ("recommended_leverage", COLOURS["warn"])):
+        if key in rules.bounds:
+            _level(axis, rules.bounds[key] / 10_000, key, colour)
+    bounds = [rules.bounds.get("max_leverage", 0) / 10_000, *(p.leverage or 0 for p in points)]
+    axis.set_ylim(0, 1.15 * max(bounds))
+    axis.set_ylabel("leverage, x")
+
+
+def _correlations(axis: Any, times: Sequence[datetime], points: Sequence[Point], rules: Rules) -> None:
+    _line(axis, times, [p.highest for p in points], color="#7a5195", linewidth=1.1, label="highest pair")
+    _line(axis, times, [p.weighted for p in points], color="#2a5d9f", linewidth=1.1, label="weighted, short")
+    for key, colour in (("max_correlation_critical", "#7a5195"), ("correlation_breakdown_threshold", "#2a5d9f")):
+        if key in rules.bounds:
+            _level(axis, rules.bounds[key] / 10_000, "", colour)
+    axis.set_ylim(-1.05, 1.05)
+    axis.set_ylabel("correlation")
+    axis.legend(loc="lower left", fontsize=8, framealpha=0.6)
+
+
+def _votes(axis: Any, votes: Sequence[tuple[int, str]]) -> None:
+    """A mark a proposal on the ladder's panel, by what was decided."""
+    for decision in dict.fromkeys(decision for _, decision in votes):
+        shape, colour = MARKS.get(decision, ("o", "black"))
+        times = [moment(at) for at, each in votes if each == decision]
+        axis.scatter(times, [0.35] * len(times), marker=shape, color=colour, s=28, zorder=3, label=f"proposal: {decision}")
+    if votes:
+        axis.legend(loc="upper left", fontsize=8, framealpha=0.6, ncols=len(MARKS))

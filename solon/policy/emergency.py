@@ -151,7 +151,7 @@ def _above(ghost: Book, target: Fraction, line: Line) -> bool:
 
 def _wanted(ghost: Book, line: Line, target: Fraction, most: Decimal | None) -> Decimal:
     """Quantity to close on this line: what brings gross to the target, at most what is held, at most one slice."""
-    held = Decimal(abs(line.qty)).scaleb(-18)
+    held = _held(line)
     equity = ghost.equity
     wanted = held
     if equity is not None and equity > 0 and line.priced and target > 0:
@@ -161,7 +161,16 @@ def _wanted(ghost: Book, line: Line, target: Fraction, most: Decimal | None) -> 
         places = -int(held.normalize().as_tuple().exponent) if held else 0
         step = Decimal(1).scaleb(-max(0, places))
         wanted = (Decimal(exact.numerator) / Decimal(exact.denominator)).quantize(step, rounding=ROUND_CEILING)
-    return min(held, wanted, most if most is not None else held)
+    return _plain(min(held, wanted, most if most is not None else held))
+
+
+def _held(line: Line) -> Decimal:
+    return _plain(Decimal(abs(line.qty)).scaleb(-18))
+
+
+def _plain(amount: Decimal) -> Decimal:
+    """Without trailing zeros and without an exponent."""
+    return Decimal(format(amount.normalize(), "f"))
 
 
 def _exit(line: Line, qty: Decimal, name: str, agent: str, now: int, killed: bool) -> Action:
@@ -174,7 +183,7 @@ def _passes(ghost: Book, judge: Judge, action: Action, killed: bool) -> bool:
 
 def _resized(ghost: Book, line: Line, sold: Decimal) -> list[Step]:
     """Bring protective stops down to what the position will be, before it is reduced: a larger one could open the other way."""
-    left = Decimal(abs(line.qty)).scaleb(-18) - sold
+    left = _plain(_held(line) - sold)
     steps = []
     for order in [order for order in line.orders.values() if order.kind == "stop" and order.qty > left]:
         ghost.cancel(line.symbol, order.id)
@@ -211,8 +220,8 @@ def _trims(ghost: Book, judge: Judge, killed: bool, slices: Mapping[str, Decimal
             continue
         excess = Fraction(ghost.issuers[line.issuer]) - Fraction(bound * equity, 10_000)
         exact = excess / Fraction((line.mark or 0) * (line.factor or 0), UNIT) / ATTO
-        held = Decimal(abs(line.qty)).scaleb(-18)
-        qty = min(held, Decimal(-(-exact.numerator // exact.denominator)), slices.get(line.symbol, held))
+        held = _held(line)
+        qty = _plain(min(held, Decimal(-(-exact.numerator // exact.denominator)), slices.get(line.symbol, held)))
         action = _exit(line, qty, f"{agent}-trim-{len(steps) + 1}", agent, ghost.now, killed)
         if qty > 0 and _passes(ghost, judge, action, killed):
             steps += [replace(step, phase=2, minute=6) for step in _resized(ghost, line, action.qty)]
@@ -233,6 +242,6 @@ def unprotected(book: Book, deadline: int) -> tuple[str, ...]:
         stops = [order for order in line.orders.values() if order.kind == "stop" and order.side == side]
         covered = sum((order.qty for order in stops if order.acknowledged is not None), Decimal(0))
         old = line.opened_at is None or book.now - line.opened_at >= deadline
-        if line.qty and old and covered < Decimal(abs(line.qty)).scaleb(-18):
+        if line.qty and old and covered < _held(line):
             found.append(line.symbol)
     return tuple(found)

@@ -109,10 +109,13 @@ class Monitor:
         else:
             self._pairs.update(prices)
             self._short.update(prices)
-        held = shares or {}
-        if sum(1 for share in held.values() if share) < 2:
+        return self.correlation(shares or {})
+
+    def correlation(self, shares: Mapping[str, float]) -> dict[str, Decimal | None]:
+        """Highest pair and weighted correlation of holdings of these sizes, also such as are only thought of; empty below two."""
+        if self._pairs is None or self._short is None or sum(1 for share in shares.values() if share) < 2:
             return {}
-        pairs, short = self._pairs.of_book(held), self._short.of_book(held)
+        pairs, short = self._pairs.of_book(shares), self._short.of_book(shares)
         if pairs.positions < 2:
             return {}
         return {"max_pair_correlation": pairs.highest, "weighted_correlation": short.weighted}

@@ -1,0 +1,237 @@
+"""One state of a replay, judged: the ladder moved, limits and losses looked at, proposals tallied.
+
+The verdict of a row is what an action that adds risk would get at that time: halt while killed; deny at reduce and no-new, where
+a hard limit is broken, and where equity or drawdown cannot be told; else allow. A proposal that was voted on gets the worse of
+the council's result and that verdict, unless it reduces risk. What the ladder does is its own rule (`solon.policy.ladder`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from fractions import Fraction
+
+from solon.constitution import Constitution
+from solon.governance.standing import Standing, equity_gone, leverage_bp, shares_of, standing, unit_of
+from solon.governance.tables import Snapshot, VoteRow
+from solon.policy.book import Book, atto
+from solon.policy.council import ActionOrder, Tally, tally, voters_of
+from solon.policy.council import Voter as Eligible
+from solon.policy.ladder import Event, LadderState, Observation, herding, step
+from solon.policy.measures import Loss
+from solon.policy.monitor import Monitor, Seen
+from solon.policy.parsing import MEASURES
+from solon.policy.rules import BASIS, Rules
+from solon.policy.types import Ladder, Outcome, worst
+
+COLUMNS = (
+    "ts", "verdict", "ladder", "escalate", "drawdown_pct", "leverage", "reasons", "proposal_id", "vote_outcome", "vote_action",
+    "votes_for", "eligible", "vetoed_by", "decision", "daily_loss_pct", "loss_24h_pct", *MEASURES,
+)  # fmt: skip
+NOTHING = Seen()
+
+
+@dataclass
+class Row:
+    """One output row, before it is text."""
+
+    text: str
+    verdict: Outcome
+    ladder: Ladder
+    escalate: bool
+    drawdown: tuple[int, int] | None
+    leverage: int | None
+    reasons: tuple[str, ...]
+    proposal: str = ""
+    tally: Tally | None = None
+    decision: Outcome | None = None
+    seen: Seen = NOTHING
+
+    def cells(self) -> list[str]:
+        drawdown = "" if self.drawdown is None else pct(-(-self.drawdown[0] * BASIS // self.drawdown[1]))
+        t = self.tally
+        voted = ["", "", "", "", ""]
+        if t is not None:
+            voted = [t.outcome, t.action, str(max(t.supporters.values(), default=0)), str(t.quorum.n), ";".join(t.vetoed_by)]
+        leverage = "" if self.leverage is None else f"{self.leverage / BASIS:.4f}"
+        head = [self.text, self.verdict, self.ladder.name, "yes" if self.escalate else "no", drawdown, leverage]
+        return [*head, ";".join(self.reasons), self.proposal, *voted, self.decision or "", *self._measured()]
+
+    def _measured(self) -> list[str]:
+        """Losses in percent, measures as they are; `unknown` where one cannot be told, empty where it does not apply."""
+        losses = [share_pct(loss) for loss in (self.seen.daily_loss, self.seen.rolling_loss)]
+        measures = self.seen.measures
+        if not measures:
+            return [*losses, "", "", "", ""]
+        return [*losses, *("unknown" if measures.get(n, "") is None else str(measures.get(n, "")) for n in MEASURES)]
+
+
+def share_pct(loss: Loss | None) -> str:
+    if loss is None:
+        return ""
+    basis_points = -(-loss[0] * BASIS // loss[1])
+    return pct(basis_points) if basis_points >= 0 else f"-{pct(-basis_points)}"
+
+
+def pct(basis_points: int) -> str:
+    return f"{basis_points // 100}.{basis_points % 100:02d}"
+
+
+class Replayer:
+    """The state of a replay: ladder, high-water mark, votes to come. One `rows` call for one snapshot."""
+
+    def __init__(self, constitution: Constitution, rules: Rules, votes: list[VoteRow], columns: Collection[str] = ()) -> None:
+        """`columns` of the states file: what it states itself is not measured again."""
+        self.constitution, self.rules, self.columns = constitution, rules, frozenset(columns)
+        self.monitor = Monitor()
+        self.worst_loss = rules.bounds.get("max_daily_loss_pct")
+        self.ladder = LadderState()
+        self.high: int | None = None
+        self.start: tuple[int, int] | None = None  # equity and unit value of the first row that has both
+        self.events: list[Event] = []
+        self.votes = votes
+        self._next = 0
+        order = constitution.value("action_order")
+        self.order = ActionOrder(order) if order else ActionOrder()
+        self.declared = voters_of(constitution)
+        self.lowest = min((bound for bound, _, _ in rules.rungs), default=BASIS)
+
+    def rows(self, seen: Snapshot) -> Iterator[Row]:
+        """The row of a snapshot, or one for each proposal voted on at its time."""
+        self.events = []
+        ballots = self._due(seen.ts)
+        book = None if seen.state is None else Book(seen.state)
+        drawdown = self._drawdown(seen, book)
+        gone = book is not None and equity_gone(book)
+        reading = self._read(seen, book)
+        self._watch(seen, reading.measures, drawdown, gone, ballots, book)
+        found: tuple[Standing, ...] = ()
+        if book is not None:
+            book.ladder = self.ladder.rung
+            if drawdown is not None:
+                book.nav, book.high_water_mark = drawdown[1] - drawdown[0], drawdown[1]
+            book.measures = reading.measures
+            found = standing(book, self.rules)
+        verdict, reasons = self._verdict(drawdown, found, gone, reading)
+        called = self.ladder.rung >= Ladder.reduce or any(event.kind == "call_person" for event in self.events)
+        leverage = None if book is None else leverage_bp(book)
+        row = Row(seen.text, verdict, self.ladder.rung, called, drawdown, leverage, reasons, seen=reading)
+        if not ballots:
+            yield row
+        for proposal, votes in ballots.items():
+            yield self._proposal(row, proposal, votes)
+
+    def _read(self, seen: Snapshot, book: Book | None) -> Seen:
+        """Losses and measures of this snapshot; a measure that the file states takes the place of ours."""
+        day = seen.text[:10]
+        if book is None:
+            reading = self.monitor.update(seen.ts, unit=None if seen.nav is None else atto(seen.nav), day=day)
+            return reading if not seen.measures else Seen(reading.daily_loss, reading.rolling_loss, seen.measures)
+        positions = seen.state.positions if seen.state is not None else ()
+        prices = {p.symbol: p.mark for p in positions if book.lines[p.symbol].active}
+        reading = self.monitor.update(seen.ts, unit=unit_of(book), day=day, prices=prices, shares=shares_of(book))
+        return Seen(reading.daily_loss, reading.rolling_loss, {**reading.measures, **seen.measures})
+
+    def _lost(self, reading: Seen) -> bool:
+        """Whether a day or 24 hours lost more than allowed, where the file does not state what they began with."""
+        bound = self.worst_loss
+        if bound is None:
+            return False
+        pairs = (("day_open_equity", reading.daily_loss), ("equity_24h_ago", reading.rolling_loss))
+        return any(loss and name not in self.columns and loss[0] * BASIS > bound * loss[1] for name, loss in pairs)
+
+    @property
+    def waiting(self) -> int:
+        """Votes that no state has come for yet."""
+        return len(self.votes) - self._next
+
+    def _due(self, ts: int) -> dict[str, list[VoteRow]]:
+        """Votes at or before this time that were not counted yet, by proposal."""
+        found: dict[str, list[VoteRow]] = {}
+        while self._next < len(self.votes) and self.votes[self._next].ts <= ts:
+            found.setdefault(self.votes[self._next].proposal, []).append(self.votes[self._next])
+            self._next += 1
+        return found
+
+    def _drawdown(self, seen: Snapshot, book: Book | None) -> tuple[int, int] | None:
+        """(fall, high-water mark): the mark only rises, whatever the file says later."""
+        unit = atto(seen.nav) if seen.nav is not None else book.equity if book is not None else None
+        if unit is None:
+            return None
+        if self.start is None and book is not None and book.equity and book.nav:
+            self.start = (book.equity, book.nav)
+        stated = atto(seen.high) if seen.high is not None else unit
+        self.high = high = max(unit, stated, self.high if self.high is not None else unit)
+        return (high - unit, high) if high > 0 else (1, 1)
+
+    def _watch(
+        self,
+        seen: Snapshot,
+        measures: dict[str, Decimal | None],
+        drawdown: tuple[int, int] | None,
+        gone: bool,
+        ballots: dict[str, list[VoteRow]],
+        book: Book | None,
+    ) -> None:
+        """Move the ladder, unless nothing at all can fire (then a step changes nothing but its clock)."""
+        state = self.ladder
+        quiet = drawdown is not None and drawdown[0] * BASIS < self.lowest * drawdown[1] and not gone
+        if quiet and not measures and not ballots and not state.kill_marks and state.rung != Ladder.warn and not state.breakdowns:
+            return
+        flash = measures.get("flash_crash")
+        observation = Observation(
+            seen.ts, drawdown, "unit value", gone, measures.get("weighted_correlation"), measures.get("volatility_ratio"),
+            None if flash is None else flash >= 1, agents_one_way=self._one_way(ballots),
+        )  # fmt: skip
+        self.ladder, events = step(state, observation, self.rules)
+        self.events = list(events)
+        if seen.nav is not None and book is not None and drawdown is not None:
+            self._second_source(observation, book)
+
+    def _second_source(self, observation: Observation, book: Book) -> None:
+        """A reported unit value and the account's own equity are two sources; both must show the kill level to confirm it."""
+        equity = book.equity
+        if self.start is None or equity is None or self.high is None:
+            return
+        high = self.high * self.start[0] // self.start[1]
+        if any(event.kind == "unconfirmed_kill" for event in self.events) and high > 0:
+            again = replace(observation, drawdown=(max(0, high - equity), high), source="account")
+            self.ladder, more = step(self.ladder, again, self.rules)
+            self.events += list(more)
+
+    def _one_way(self, ballots: dict[str, list[VoteRow]]) -> Fraction | None:
+        directions = {
+            row.vote.voter: self.order.direction(row.vote.proposed_action)
+            for rows in ballots.values()
+            for row in rows
+            if row.vote.proposed_action
+        }
+        return herding(directions) if directions else None
+
+    def _verdict(
+        self, drawdown: tuple[int, int] | None, found: tuple[Standing, ...], gone: bool, reading: Seen
+    ) -> tuple[Outcome, tuple[str, ...]]:
+        reasons = [f"{item.code}{'?' if item.status == 'unknown' else ''}" for item in found]
+        if self._lost(reading) and "max_daily_loss_pct" not in reasons:
+            reasons.append("max_daily_loss_pct")
+        broken, rung = bool(reasons), self.ladder.rung
+        if rung >= Ladder.reduce:
+            reasons.append(f"ladder:{rung.name}")
+        if drawdown is None:
+            reasons.append("drawdown?")
+        if gone:
+            reasons.append("equity_gone")
+        reasons += dict.fromkeys(f"trigger:{event.text.split()[0]}" for event in self.events if event.kind == "trigger")
+        outcome: Outcome = "halt" if rung == Ladder.killed else "deny" if broken or rung >= Ladder.reduce or gone else "allow"
+        return ("deny" if drawdown is None and outcome == "allow" else outcome), tuple(reasons)
+
+    def _proposal(self, row: Row, name: str, votes: list[VoteRow]) -> Row:
+        voters = self.declared or tuple({v.vote.voter: Eligible(v.vote.voter, v.role) for v in votes}.values())
+        mode = self.constitution.value("conflict_resolution_mode", "risk_manager_veto")
+        threshold = Fraction(self.constitution.value("consensus_threshold", Fraction(2, 3)))
+        result = tally([v.vote for v in votes], voters, threshold=threshold, mode=mode, order=self.order)
+        reduces = result.action != "" and self.order.direction(result.action) != "buy"
+        limit: Outcome = ("halt" if row.verdict == "halt" else "allow") if reduces else row.verdict
+        called = row.escalate or result.escalate
+        return replace(row, proposal=name, tally=result, decision=worst((result.outcome, limit)), escalate=called)
