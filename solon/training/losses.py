@@ -20,8 +20,9 @@ class DpoLoss(NamedTuple):
 
 
 def token_logprobs(logits: Tensor, targets: Tensor) -> Tensor:
-    """log p(target) for logits of shape (n, vocabulary) and targets of shape (n,); computed in float32."""
-    return -F.cross_entropy(logits.float(), targets, reduction="none")
+    """log p(target) for logits of shape (n, vocabulary) and targets of shape (n,); computed in float32, or float64 if given."""
+    exact = logits if logits.dtype == torch.float64 else logits.float()
+    return -F.cross_entropy(exact, targets, reduction="none")
 
 
 def sequence_logprobs(logits: Tensor, labels: Tensor) -> Tensor:
