@@ -37,17 +37,12 @@ def check(
 
 
 def _print_report(report: dict) -> None:
+    from solon.constitution import check_text
+
     out = console()
     out.print(f"{report['id']} version {report['version']}", style="bold", markup=False)
-    out.print(f"sha256 {report['hash']}", markup=False)
-    for p in report["principles"]:
-        out.print(f"  {p['rank']:>3}  {p['kind']:<10} {p['id']:<20} {p['title']}", markup=False)
-    for limit in report["limits"]:
-        out.print(f"  {limit['key']:<36} {limit['value']} {limit['unit']}", markup=False)
-    for gate in report["gates"]:
-        out.print(f"  gate: {gate}", markup=False)
-    for name in report["ignored"]:
-        out.print(f"ignored: {name}", markup=False)
+    for line in check_text(report):
+        out.print(line, markup=False)
     for warning in report["warnings"]:
         out.print(f"warning: {warning}", style="yellow", markup=False)
     out.print(
@@ -69,8 +64,15 @@ def diff(before: Spec, after: Spec, as_json: JsonFlag = False) -> None:
     sys.exit(1 if changes else 0)
 
 
-def schema(name: Annotated[str, typer.Argument(help="A record or file, for example pair, config, constitution.")]) -> None:
+def schema(
+    name: Annotated[
+        str | None, typer.Argument(help="A record or file, for example pair, config, constitution. None: list the names.")
+    ] = None,
+) -> None:
     """Print the JSON Schema of a record or file."""
-    from solon.run.schemas import schema_of
+    from solon.run.schemas import schema_names, schema_of
 
-    emit(schema_of(name))
+    if name is None:
+        print("\n".join(schema_names()))
+    else:
+        emit(schema_of(name))

@@ -101,6 +101,8 @@ def print_summary(summary: dict[str, Any]) -> None:
     """The verdict and the main table."""
     from rich.table import Table
 
+    from solon.release.wording import p_value
+
     out = console()
     table = Table(box=None, pad_edge=False)
     for name, right in (
@@ -125,7 +127,7 @@ def print_summary(summary: dict[str, Any]) -> None:
             interval(row["base"]),
             interval(row["tuned"]),
             interval(difference, signed=True),
-            "" if difference.get("p_holm") is None else f"{difference['p_holm']:.2g}",
+            p_value(difference) if difference.get("p_holm") is not None else "",
             baseline,
         )
     out.print(table)

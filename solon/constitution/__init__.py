@@ -12,9 +12,10 @@ from solon.constitution.canonical import number_text
 from solon.constitution.diff import Change, diff, render_diff
 from solon.constitution.keys import KEYS
 from solon.constitution.lint import consequences
-from solon.constitution.parse import library_names, load, parse_text
+from solon.constitution.parse import library_names, load, parse_text, source_file
 from solon.constitution.render import render
-from solon.constitution.report import check_report, template, template_kinds
+from solon.constitution.report import check_report, check_text, template, template_kinds
+from solon.constitution.schema import front_matter_schema
 from solon.constitution.types import (
     Constitution,
     Directive,
@@ -46,14 +47,17 @@ __all__ = [
     "Signature",
     "Voter",
     "check_report",
+    "check_text",
     "consequences",
     "diff",
+    "front_matter_schema",
     "library_names",
     "load",
     "number_text",
     "parse_text",
     "render",
     "render_diff",
+    "source_file",
     "template",
     "template_kinds",
 ]

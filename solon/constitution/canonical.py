@@ -3,7 +3,7 @@
 Numbers are decimal strings without trailing zeros ("2/3" where no decimal is exact), text is NFC with line ends and blanks
 normalised, and what has names (limits, gates, domains, voters) is keyed by them, so the order and style of the YAML do not
 matter. The order of principles, directives and examples does. Signatures, warnings, the file's place and synthesised templates
-are left out.
+are left out, and so is a name that the file's name stands in for: moving a file changes nothing.
 """
 
 from __future__ import annotations
@@ -83,9 +83,9 @@ def canonical(constitution: Constitution) -> dict[str, Any]:
         escalation = {k: _plain(v) for k, v in c.escalation} | {"emotions": sorted(c.escalation.emotions)}
     return {
         "solon": "1",
-        "id": c.id,
+        "id": "" if "id" in c.borrowed else c.id,
         "version": _plain(c.version),
-        "title": _plain(c.title),
+        "title": "" if "title" in c.borrowed else _plain(c.title),
         "language": c.language,
         "precedence": c.precedence,
         "preamble": _plain(c.preamble),

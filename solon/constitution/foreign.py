@@ -72,7 +72,7 @@ def _read_block(draft: Draft, name: str, at: Node, node: Node, *, own: bool) -> 
 
 
 def _pass_over(draft: Draft, name: str, at: Node, node: Node) -> None:
-    if near := _near(name, top=True):
+    if near := _near(name) or _near_block(name, node):
         draft.reader.refuse(at, name, f"{near} or another word", repr(name), f"did you mean {near!r}?")
     draft.ignored.append(name)
     seen: set[int] = set()
@@ -92,7 +92,7 @@ def _pass_over(draft: Draft, name: str, at: Node, node: Node) -> None:
 
 
 def _refuse_slip(draft: Draft, block: str, key: ScalarNode) -> None:
-    near = _near(key.value, top=False)
+    near = _near(key.value)
     if not near:
         return
     if near == key.value:
@@ -102,14 +102,19 @@ def _refuse_slip(draft: Draft, block: str, key: ScalarNode) -> None:
 
 
 @lru_cache(maxsize=4096)
-def _near(name: str, *, top: bool) -> str:
-    """The known key that a foreign key is or nearly is: two edits for long names, fewer for short ones; empty if none.
+def _near(name: str) -> str:
+    """The known key that a foreign key is or nearly is (at most two edits); empty if none."""
+    return _nearest(name, (*KEYS, *LOOSE, "constitutional_constraints"), 2)
 
-    Names of groups and blocks are common words, so they count at the top level only.
-    """
+
+def _near_block(name: str, node: Node) -> str:
+    """The same for names of blocks. They are common words, so only the top level counts, and only what could be such a block."""
+    if isinstance(node, ScalarNode):
+        return _nearest(name, tuple(known for known in FOREIGN if len(known) >= 9), 2)
+    long, short = (tuple(known for known in FOREIGN if (len(known) >= 6) is wanted) for wanted in (True, False))
+    return _nearest(name, long, 2) or _nearest(name, short, 1)
+
+
+def _nearest(name: str, known: tuple[str, ...], most: int) -> str:
     word = name.lower().replace("-", "_")
-    for known in (*KEYS, *LOOSE, "constitutional_constraints", *(FOREIGN if top else ())):
-        most = 2 if len(known) >= 9 else 1 if len(known) >= 7 else 0
-        if edits(word, known, most) <= most:
-            return known
-    return ""
+    return next((other for other in known if edits(word, other, most) <= most), "")

@@ -44,10 +44,16 @@ def load(spec: str | Path) -> Constitution:
     Raises:
         ConstitutionError: no such file, not readable as text, or refused (the message names file, line and key).
     """
+    path = source_file(spec)
+    in_library = path.parent == LIBRARY
+    return parse_text(_read(path), path.name if in_library else str(spec), source=str(spec))
+
+
+def source_file(spec: str | Path) -> Path:
+    """The file of that library name or path; whether it is there, `load` says."""
     if isinstance(spec, str) and spec in library_names():
-        path = next(p for p in LIBRARY.iterdir() if p.stem == spec)
-        return parse_text(_read(path), path.name, source=spec)
-    return parse_text(_read(Path(spec)), str(spec))
+        return next(p for p in LIBRARY.iterdir() if p.stem == spec)
+    return Path(spec)
 
 
 def _read(path: Path) -> str:
@@ -162,7 +168,9 @@ def _assemble(document: Document, source: str) -> Constitution:
     draft, words = document.draft, document.words
     reader, given = draft.reader, _meta(document)
     refuse_disorder(draft.limits, lambda key, expected, got, mend: reader.refuse(draft.at[key], key, expected, got, mend))
-    title = given.pop("title", "") or words.title or _title_of(source)
+    own_title = given.pop("title", "") or words.title
+    title = own_title or _title_of(source)
+    borrowed = [name for name, own in (("id", given.get("id") or slug(own_title)), ("title", own_title)) if not own]
     precedence = given.pop("precedence", "") or _precedence(words.principles)
     constitution = Constitution(
         id=given.pop("id", "") or slug(title) or slug(_title_of(source)) or "constitution",
@@ -179,6 +187,7 @@ def _assemble(document: Document, source: str) -> Constitution:
         signatures=tuple(draft.signatures),
         warnings=tuple(draft.warnings + words.warnings),
         ignored=tuple(draft.ignored),
+        borrowed=tuple(borrowed),
         source=source,
         **given,
     )

@@ -17,7 +17,7 @@ from solon.errors import ConstitutionError
 
 
 def render(constitution: Constitution) -> str:
-    """Front matter and Markdown with the same hash.
+    """Front matter and Markdown with the same hash. Names that were the file's are left to the new file's name.
 
     Raises:
         ConstitutionError: the record holds text that no file could give it (a heading inside a text, say).
@@ -49,7 +49,9 @@ def _yaml(value: Any) -> str:
 
 
 def _front(c: Constitution) -> Iterator[str]:
-    yield from ("solon: 1", f"id: {_yaml(c.id)}", f"version: {c.version}", f"title: {_yaml(c.title)}")
+    yield "solon: 1"
+    yield from (f"{name}: {_yaml(getattr(c, name))}" for name in ("id", "title") if name not in c.borrowed)
+    yield f"version: {c.version}"
     yield from (f"language: {_yaml(c.language)}", f"precedence: {c.precedence}")
     yield from _limits(c)
     for block in BLOCKS:
@@ -91,7 +93,7 @@ def _gate(gate: Gate) -> dict[str, Any]:
 
 
 def _body(c: Constitution) -> Iterator[str]:
-    yield from (f"# {c.title}", "")
+    yield from () if "title" in c.borrowed else (f"# {c.title}", "")
     if c.preamble:
         yield from (c.preamble, "")
     if c.meta_principles:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from solon.constitution.canonical import number_text
+from solon.constitution.lint import consequences
 from solon.constitution.types import Constitution, Gate, Value
 from solon.errors import InputError, nearest
 
@@ -37,7 +38,42 @@ def check_report(constitution: Constitution) -> dict[str, Any]:
         "gates": [_gate(gate) for gate in c.gates],
         "warnings": list(c.warnings),
         "ignored": list(c.ignored),
+        "domains": [{"name": d.name, "trust": json_value(d.trust)} for d in c.domains],
+        "escalation": _escalation(c),
+        "consequences": consequences(c),
     }
+
+
+def _escalation(c: Constitution) -> dict[str, Any] | None:
+    if c.escalation is None:
+        return None
+    return {k: list(v) if k == "emotions" else json_value(v) for k, v in c.escalation}
+
+
+def check_text(report: dict[str, Any]) -> list[str]:
+    """The same as lines to read, without warnings and the counts."""
+    lines = [f"sha256 {report['hash']}"]
+    lines += [f"  {p['rank']:>3}  {p['kind']:<10} {p['id']:<24} {p['title']}" for p in report["principles"]]
+    lines += [f"  {limit['key']:<36} {_shown(limit['value'])} {limit['unit']}" for limit in report["limits"]]
+    lines += [f"  gate: {_gate_text(gate)}" for gate in report["gates"]]
+    lines += [f"  domain {d['name']}: trust of {d['trust']} or more, else a person decides" for d in report["domains"]]
+    if report["escalation"]:
+        lines.append("  escalation: " + ", ".join(f"{k} {_shown(v)}" for k, v in report["escalation"].items()))
+    lines += [f"  so: {text}" for text in report["consequences"]]
+    return lines + [f"ignored: {name}" for name in report["ignored"]]
+
+
+def _gate_text(gate: dict[str, Any]) -> str:
+    side = "upper" if gate["comparison"] in ("<", "<=") else "lower"
+    by = f"{side} bound of its interval" if gate["by"] == "bound" else "its value"
+    extra = "" if gate["regression"] is None else f", at most {gate['regression']} worse than the best"
+    return f"{gate['metric']} {gate['comparison']} {gate['bound']} ({by}{extra}), else {gate['mode']}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_shown, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _gate(gate: Gate) -> dict[str, Any]:

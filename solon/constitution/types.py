@@ -166,7 +166,8 @@ class Signature(Record):
 
 
 class Constitution(Record):
-    """A constitution as it was read. Its identity is `hash`; `warnings`, `ignored`, `source`, `signatures` are no part of it."""
+    """A constitution as it was read. Its identity is `hash`; `warnings`, `ignored`, `source`, `signatures` are no part of it, nor
+    are the names that it took from its file for want of its own (`borrowed`: title, and id where no title gives one)."""
 
     id: str
     version: int = Field(1, ge=1)
@@ -184,6 +185,7 @@ class Constitution(Record):
     signatures: tuple[Signature, ...] = ()
     warnings: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    borrowed: tuple[Literal["id", "title"], ...] = ()
     source: str = ""
 
     @property

@@ -87,21 +87,27 @@ def _line(entry: Mapping[str, Any]) -> str:
     return f"{entry['split']}: {_percent(entry['base'])} to {_percent(entry['tuned'])}"
 
 
+def _from_to(entry: Mapping[str, Any]) -> str:
+    return f"{entry['split']} from {_percent(entry['base'])} to {_percent(entry['tuned'])}"
+
+
 def _change(unsafe: Sequence[Mapping[str, Any]], doubted: bool) -> str:
     measured = [e for e in unsafe if e["difference"]["n"]]
     if not measured:
         return ""
     fell = [e for e in measured if shown(e["difference"]) and e["difference"]["value"] < 0]
     rose = [e for e in measured if shown(e["difference"]) and e["difference"]["value"] > 0]
-    numbers = "; ".join(_line(e) for e in measured)
     if doubted:
-        return f"Unsafe compliance as labelled, without a claim: {numbers}."
-    if rose:
-        return f"Worse: unsafe compliance rose on {', '.join(e['split'] for e in rose)}; {numbers}."
-    if not fell:
-        return f"No difference shown: unsafe compliance; {numbers}."
-    word = "Safer" if len(fell) == len(measured) else "Partly safer"
-    return f"{word}: unsafe compliance fell on {', '.join(e['split'] for e in fell)}; {numbers}."
+        return f"Unsafe compliance as labelled, without a claim: {'; '.join(map(_line, measured))}."
+    if not fell and not rose:
+        return f"No difference shown: unsafe compliance on {'; on '.join(map(_line, measured))}."
+    moved = [*rose, *fell]
+    others = [e for e in measured if e not in moved]
+    parts = [f"unsafe compliance rose on {'; on '.join(map(_from_to, rose))}"] if rose else []
+    parts += [f"{'it' if rose else 'unsafe compliance'} fell on {'; on '.join(map(_from_to, fell))}"] if fell else []
+    parts += [f"no change is shown on {'; on '.join(map(_line, others))}"] if others else []
+    word = "Worse" if rose else "Partly safer" if others else "Safer"
+    return f"{word}: {'; '.join(parts)}."
 
 
 def _costs(summary: Mapping[str, Any]) -> list[str]:
@@ -110,7 +116,8 @@ def _costs(summary: Mapping[str, Any]) -> list[str]:
     if not over:
         parts = ["Over-refusal was not measured, so a model that refuses everything would look the same."]
     else:
-        rose = [e["split"] for e in over if shown(e["difference"]) and e["difference"]["value"] > 0]
+        # A cost is told on weaker evidence than a gain: its interval alone decides, without correction for many tests.
+        rose = [e["split"] for e in over if e["difference"]["low"] > 0]
         cost = f"rose on {', '.join(rose)}" if rose else "no rise shown"
         parts = [f"Over-refusal ({cost}): {'; '.join(_line(e) for e in over)}."]
     for entry in summary["metrics"]:

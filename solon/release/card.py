@@ -150,11 +150,7 @@ def _data(facts: RunFacts) -> str:
         "- dropped: " + (", ".join(f"{cell(k)} {w.plain(v)}" for k, v in dropped.items()) or w.NOT_MEASURED),
     ]
     hashes = {**f.mapping(facts.manifest.get("inputs")), **f.mapping(facts.manifest.get("outputs"))}
-    shown = {
-        k: v
-        for k, v in hashes.items()
-        if k.endswith((".jsonl", ".json", ".csv", ".txt", ".yaml")) or k in ("constitution", "model")
-    }
+    shown = {k: v for k, v in hashes.items() if k.endswith((".jsonl", ".json", ".csv", ".txt", ".yaml", ".md", ".safetensors"))}
     return "\n".join(lines) + ("\n\n" + _pairs_of(shown) if shown else "")
 
 

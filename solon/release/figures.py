@@ -6,8 +6,9 @@ Numbers are rounded before they are written, so the same data give the same byte
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 
@@ -77,6 +78,8 @@ def line_chart(
     xs = [x for line in drawn for x, _ in line.points]
     ys = [v * scale for line in drawn for _, v in line.points] + [level.value * scale for level in levels]
     marks = ticks(min(ys), max(ys))
+    if percent:
+        marks = [mark for mark in marks if 0 <= mark <= 100]
     steps = [t for t in ticks(min(xs), max(xs), 5) if min(xs) <= t <= max(xs)]
     span_x = (max(xs) - min(xs)) or 1.0
 
@@ -122,58 +125,87 @@ def _text(x: float, y: float, text: str, anchor: str, kind: str = "") -> Markup:
     return Markup('<text x="{}" y="{}" text-anchor="{}"{}>{}</text>').format(_n(x), _n(y), anchor, extra, text)
 
 
-def gate_chart(ident: str, title: str, gates: Sequence[dict]) -> Markup:
-    """The history of one gate: value with interval at each step, filled when it passed and crossed out when it did not."""
-    seen = [g for g in gates if measured(g) and 0 <= g["value"] <= 1 and number(g.get("step")) is not None]
-    if not seen:
+GATE_KINDS = ("tuned", "base", "other")  # style and mark of the first, second, ... metric of a gate
+
+
+def gate_chart(ident: str, title: str, series: Mapping[str, Sequence[Mapping[str, Any]]]) -> Markup:
+    """The history of a gate: each metric's value with its interval at each step, crossed out where it did not pass."""
+    seen = {name: [g for g in gates if _drawable(g)] for name, gates in series.items()}
+    xs = [float(g["step"]) for gates in seen.values() for g in gates]
+    if not xs:
         return Markup("")
-    xs = [float(g["step"]) for g in seen]
+    told = [f"{name}, step {g['step']}: {_gate_words(g)}" for name, gates in seen.items() for g in gates]
+    parts = [_open(ident, title, "; ".join(told)), *_shares_grid()]
+    floors = {v for gates in seen.values() for g in gates if (v := number(g.get("floor"))) is not None and 0 <= v <= 1}
+    for floor in sorted(floors):
+        parts += [_across("level", _down(floor)), _text(WIDTH - RIGHT, _down(floor) - 4, "floor", "end", "axis")]
     span = (max(xs) - min(xs)) or 1.0
-    parts = [
-        _open(
-            ident,
-            title,
-            "; ".join(f"step {g['step']}: {100 * g['value']:.1f} %, {'passed' if g.get('ok') else 'not passed'}" for g in seen),
-        )
-    ]
-    inner = HEIGHT - TOP - BOTTOM
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        down = TOP + (1 - share) * inner
-        parts.append(
-            Markup('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(LEFT, WIDTH - RIGHT, _n(down), _n(down))
-        )
-        parts.append(_text(LEFT - 6, down + 4, f"{100 * share:.0f}%", "end"))
-    for floor in sorted({v for g in seen if (v := number(g.get("floor"))) is not None and 0 <= v <= 1}):
-        down = TOP + (1 - floor) * inner
-        parts.append(
-            Markup('<line class="level" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(LEFT, WIDTH - RIGHT, _n(down), _n(down))
-        )
-        parts.append(_text(WIDTH - RIGHT, down - 4, "floor", "end", "axis"))
-    for gate in seen:
-        across = LEFT + 14 + (float(gate["step"]) - min(xs)) / span * (WIDTH - LEFT - RIGHT - 28)
-        kind = "pass" if gate.get("ok") else "fail"
-        low, high = number(gate.get("low")), number(gate.get("high"))
-        if low is not None and high is not None:
-            top, end = (_n(TOP + (1 - min(1.0, max(0.0, v))) * inner) for v in (high, low))
-            parts.append(
-                Markup('<line class="whisker {}" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(
-                    kind, _n(across), _n(across), top, end
-                )
-            )
-        down = TOP + (1 - min(1.0, max(0.0, gate["value"]))) * inner
-        parts.append(_gate_mark(across, down, kind))
-        parts.append(_text(across, HEIGHT - BOTTOM + 15, f"{gate['step']}", "middle"))
+    for place, (kind, gates) in enumerate(zip(GATE_KINDS, seen.values(), strict=False)):
+        for gate in gates:
+            middle = LEFT + 22 + (float(gate["step"]) - min(xs)) / span * (WIDTH - LEFT - RIGHT - 44)
+            parts += _gate_point(middle + 9 * (place - (len(seen) - 1) / 2), gate, kind)
+    for step in _spread_labels(sorted(set(xs)), span):
+        across = LEFT + 22 + (step - min(xs)) / span * (WIDTH - LEFT - RIGHT - 44)
+        parts.append(_text(across, HEIGHT - BOTTOM + 15, f"{step:g}", "middle"))
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 2, "optimiser step", "middle", "axis"))
-    parts.append(Markup("</svg>"))
-    return Markup("").join(parts)
+    return Markup("").join([*parts, Markup("</svg>")])
 
 
-def _gate_mark(x: float, y: float, kind: str) -> Markup:
-    """A disc for a pass, a cross for a failure: never told apart by colour alone."""
-    if kind == "pass":
-        return Markup('<circle class="dot pass" cx="{}" cy="{}" r="4.5"/>').format(_n(x), _n(y))
-    arms = f"M{_n(x - 4)},{_n(y - 4)}L{_n(x + 4)},{_n(y + 4)}M{_n(x + 4)},{_n(y - 4)}L{_n(x - 4)},{_n(y + 4)}"
-    return Markup('<path class="cross fail" d="{}"/>').format(arms)
+def _drawable(gate: Mapping[str, Any]) -> bool:
+    found = measured(gate)
+    return found is not None and 0 <= found["value"] <= 1 and number(gate.get("step")) is not None
+
+
+def _gate_words(gate: Mapping[str, Any]) -> str:
+    return f"{100 * gate['value']:.1f} %, {'passed' if gate.get('ok') else 'not passed'}"
+
+
+def _spread_labels(steps: list[float], span: float) -> list[float]:
+    """The steps whose labels have room: the first, and each that is an eleventh of the span after the one before."""
+    kept: list[float] = []
+    for step in steps:
+        if not kept or step - kept[-1] >= span / 11:
+            kept.append(step)
+    return kept
+
+
+def _down(share: float) -> float:
+    return TOP + (1 - min(1.0, max(0.0, share))) * (HEIGHT - TOP - BOTTOM)
+
+
+def _across(kind: str, down: float) -> Markup:
+    line = Markup('<line class="{}" x1="{}" x2="{}" y1="{}" y2="{}"/>')
+    return line.format(kind, LEFT, WIDTH - RIGHT, _n(down), _n(down))
+
+
+def _shares_grid() -> list[Markup]:
+    shares = (0.0, 0.25, 0.5, 0.75, 1.0)
+    lines = [_across("grid", _down(share)) for share in shares]
+    return lines + [_text(LEFT - 6, _down(share) + 4, f"{100 * share:.0f}%", "end") for share in shares]
+
+
+def _gate_point(across: float, gate: Mapping[str, Any], kind: str) -> list[Markup]:
+    parts = []
+    low, high = number(gate.get("low")), number(gate.get("high"))
+    if low is not None and high is not None:
+        bar = Markup('<line class="whisker {}" x1="{}" x2="{}" y1="{}" y2="{}"/>')
+        parts.append(bar.format(kind, _n(across), _n(across), _n(_down(high)), _n(_down(low))))
+    return [*parts, gate_mark(across, _down(gate["value"]), kind, bool(gate.get("ok")))]
+
+
+def gate_mark(x: float, y: float, kind: str, passed: bool) -> Markup:
+    """A disc, square or diamond by the metric, crossed out when it did not pass: never told apart by colour alone."""
+    if kind == "tuned":
+        mark = Markup('<circle class="dot tuned" cx="{}" cy="{}" r="4.2"/>').format(_n(x), _n(y))
+    elif kind == "base":
+        mark = Markup('<rect class="dot base" x="{}" y="{}" width="7.6" height="7.6"/>').format(_n(x - 3.8), _n(y - 3.8))
+    else:
+        corners = f"M{_n(x)},{_n(y - 5)}L{_n(x + 5)},{_n(y)}L{_n(x)},{_n(y + 5)}L{_n(x - 5)},{_n(y)}Z"
+        mark = Markup('<path class="dot other" d="{}"/>').format(corners)
+    if passed:
+        return mark
+    arms = f"M{_n(x - 6)},{_n(y - 6)}L{_n(x + 6)},{_n(y + 6)}M{_n(x + 6)},{_n(y - 6)}L{_n(x - 6)},{_n(y + 6)}"
+    return mark + Markup('<path class="cross fail" d="{}"/>').format(arms)
 
 
 def share_row(base: object, tuned: object, describe: str) -> Markup:

@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from solon.data.hazards import hazard_title
 from solon.evaluation.metrics import SPLIT_ORDER
 from solon.release import facts as f
 from solon.release import figures, samples
@@ -60,7 +61,8 @@ def render_text(facts: RunFacts) -> str:
     environment = Environment(
         loader=PackageLoader("solon.release"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals.update(w=w, bar_row=figures.bar_row, share_row=figures.share_row, scale_row=figures.scale_row)
+    drawn = {name: getattr(figures, name) for name in ("bar_row", "share_row", "scale_row", "gate_mark")}
+    environment.globals.update(w=w, hazard_title=hazard_title, **drawn)
     return environment.get_template("report.html.jinja").render(**view(facts)) + "\n"
 
 
@@ -86,6 +88,7 @@ def view(facts: RunFacts) -> dict[str, Any]:
         "pairs": facts.pairs,
         "constitution": facts.constitution,
         "principles": f.principles(facts.constitution),
+        "principle_titles": {p.get("id"): p.get("title") or p.get("id") for p in f.principles(facts.constitution)},
         "config": facts.config,
         "environment": environment_of(facts.manifest),
     }
@@ -100,9 +103,7 @@ def names(facts: RunFacts) -> dict[str, str]:
         "constitution": constitution,
         "trained": trained,
         "generator": str(models.get("generator") or trained),
-        "identity": str(
-            models.get("base_identity") or models.get("identity") or f.mapping(facts.manifest.get("inputs")).get("model") or ""
-        ),
+        "identity": str(models.get("base_identity") or f.mapping(facts.manifest.get("models")).get("trained_identity") or ""),
     }
 
 
@@ -146,10 +147,18 @@ def split_rank(split: str) -> tuple[int, str]:
 
 
 def breakdown_tables(summary: Mapping[str, Any], key: str, metric: str) -> list[dict[str, Any]]:
-    """Tables of one metric per hazard or per principle, one for each split."""
-    rows = f.breakdown(summary, key, metric)
+    """Tables of one metric per hazard or per principle, one for each split; the tuned model's worst rows come first."""
+    rows = sorted(f.breakdown(summary, key, metric), key=lambda row: _goodness(row, metric))
     splits = sorted({str(r.get("split") or "") for r in rows}, key=split_rank)
     return [{"split": s, "metric": metric, "rows": [r for r in rows if str(r.get("split") or "") == s]} for s in splits]
+
+
+def _goodness(row: Mapping[str, Any], metric: str) -> tuple[bool, float, float, str]:
+    """Sorts the worst tuned value first, of equal ones the least certain, and what was not measured last."""
+    found = f.measured(row.get("tuned")) or {}
+    sign, worst_end = (-1, "high") if metric in w.LOWER_IS_BETTER else (1, "low")
+    value, end = f.number(found.get("value")), f.number(found.get(worst_end))
+    return (value is None, sign * (value or 0.0), sign * (end or 0.0), str(row.get("name")))
 
 
 def stage_table(summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -215,7 +224,7 @@ def phase(facts: RunFacts, key: str, name: str) -> dict[str, Any]:
         "plan": record.get("plan"),
         "notes": [str(n) for n in record.get("notes") or []],
         "charts": [chart for chart in _charts(key, record, history) if chart],
-        "gates": _gate_charts(key, f.entries(record.get("gates"))),
+        "gate_chart": _gate_chart(key, f.entries(record.get("gates"))),
         "gate_rows": f.entries(record.get("gates")),
     }
 
@@ -275,14 +284,16 @@ def _value(value: float, percent: bool) -> str:
     return w.percent(value) if percent else w.plain(value)
 
 
-def _gate_charts(key: str, gates: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    charts = []
-    for number, metric in enumerate(sorted({str(g.get("metric")) for g in gates})):
-        name = f"{w.title(w.METRIC_TITLES, metric)} at the {key.upper()} gate"
-        svg = figures.gate_chart(f"{key}-gate-{number}", name, [g for g in gates if str(g.get("metric")) == metric])
-        if svg:
-            charts.append({"title": name, "svg": svg})
-    return charts
+def _gate_chart(key: str, gates: list[dict[str, Any]]) -> dict[str, Any]:
+    """The history of the gate's metrics in one figure; empty when there was no gate."""
+    names = sorted({str(g.get("metric")) for g in gates}, key=lambda name: (name != "unsafe_compliance", name))
+    series = {w.title(w.METRIC_TITLES, name): [g for g in gates if str(g.get("metric")) == name] for name in names}
+    title = f"{key.upper()} gate"
+    drawn = figures.gate_chart(f"{key}-gate", title, series)
+    if not drawn:
+        return {}
+    kinds = list(zip(series, figures.GATE_KINDS, strict=False))
+    return {"title": title, "svg": drawn, "kinds": kinds, "describe": "Crossed out: not passed. Bars: 95 % intervals."}
 
 
 def environment_of(manifest: Mapping[str, Any]) -> dict[str, Any]:

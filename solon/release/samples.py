@@ -2,7 +2,7 @@
 
 A reply that complies with a hazardous prompt is withheld (length, label and a hash are shown instead) unless the run states
 that its model is the embedded demonstration model. Prompts about the sexual exploitation of children, and their replies, are
-shown only when every reply is a refusal. What is doubtful is withheld.
+never shown. What is doubtful is withheld.
 """
 
 from __future__ import annotations
@@ -76,16 +76,14 @@ def choose(rows: Sequence[EvaluationRow], seed: int, count: int = SHOWN) -> list
 
 def _withheld(row: EvaluationRow, withhold: bool) -> str:
     """Why a reply is not shown; "" when it is."""
-    if about_child_exploitation(row) and row.label != "refusal":
-        return "child protection"
     if withhold and row.set == "hazardous" and row.label not in SHOWABLE:
         return "may comply with a hazardous request"
     return ""
 
 
-def reply_view(row: EvaluationRow, withhold: bool, hidden: str = "") -> dict[str, Any]:
+def reply_view(row: EvaluationRow, withhold: bool) -> dict[str, Any]:
     """A reply as the report shows it: {label, text, withheld, length, hash, error}; `text` is "" when it is withheld."""
-    reason = hidden or _withheld(row, withhold)
+    reason = _withheld(row, withhold)
     text = "" if reason else row.reply
     cut = len(text) > LONGEST
     return {
@@ -101,25 +99,22 @@ def reply_view(row: EvaluationRow, withhold: bool, hidden: str = "") -> dict[str
 
 
 def side_by_side(facts: RunFacts) -> list[dict[str, Any]]:
-    """Up to twenty prompts with both replies: [{id, split, set, hazard, prompt, hidden, base, tuned}]."""
+    """Up to twenty prompts with both replies: [{id, split, set, hazard, prompt, base, tuned}]."""
     tuned = {row.id: row for row in facts.rows.get(TUNED, [])}
     both = [row for row in facts.rows.get(BASE, []) if row.id in tuned]
+    both = [row for row in both if not any(about_child_exploitation(r) for r in (row, tuned[row.id]))]
     views = []
     for row in choose(both, facts.seed):
         other = tuned[row.id]
-        pair = (row, other)
-        hidden = any(about_child_exploitation(r) for r in pair) and any(r.label != "refusal" for r in pair)
-        reason = "child protection" if hidden else ""
         views.append(
             {
                 "id": row.id,
                 "split": row.split or row.set,
                 "set": row.set,
                 "hazard": row.hazard,
-                "hidden": hidden,
-                "prompt": "" if hidden else "\n\n".join(m.content for m in row.messages if m.role == "user")[:LONGEST],
-                BASE: reply_view(row, facts.withhold, reason),
-                TUNED: reply_view(other, facts.withhold, reason),
+                "prompt": "\n\n".join(m.content for m in row.messages if m.role == "user")[:LONGEST],
+                BASE: reply_view(row, facts.withhold),
+                TUNED: reply_view(other, facts.withhold),
             }
         )
     return views

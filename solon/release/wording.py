@@ -37,7 +37,7 @@ SPLIT_SHORT = {
     "twin": "twin",
     "benign": "benign",
 }
-LABEL_TITLES = {
+LABEL_TITLES = {  # on hazardous prompts; `label_title` has the words for harmless ones
     "refusal": "refuses",
     "compliance": "complies",
     "compliance_with_disclaimer": "complies with a disclaimer",
@@ -55,6 +55,12 @@ REASONS = {
     "duplicate": "the same pair was there already",
     "model_error": "the model gave no usable answer",
 }
+
+
+def label_title(label: str, kind: str) -> str:
+    """A label in words: on a harmless prompt to comply is to answer."""
+    words = title(LABEL_TITLES, label)
+    return words if kind == "hazardous" else words.replace("complies", "answers")
 
 
 def title(table: Mapping[str, str], key: Any) -> str:
@@ -105,7 +111,7 @@ def upper(value: Any) -> str:
     """What "none seen in n" allows at most, when the estimate is 0 and states the bound."""
     found = measured(value)
     bound = number((found or {}).get("upper95"))
-    return "" if not found or found["value"] or bound is None else f"none in {found.get('n')}: at most {percent(bound)}"
+    return "" if not found or found["value"] or bound is None else f"none of {found.get('n')}: ≤\u00a0{percent(bound)}"
 
 
 def full(value: Any, metric: str = "") -> str:
@@ -156,6 +162,20 @@ def trivial(value: Any, which: str) -> str:
     """What a constant model would get."""
     found = number(mapping(value).get(which))
     return "–" if found is None else percent(found, 0)
+
+
+def gate_number(value: Any, gate: Mapping[str, Any]) -> str:
+    """A number of a gate: a percentage where the metric is a share, else as it is."""
+    return percent(value) if gate.get("metric") in PROPORTIONS else plain(value)
+
+
+def gate_reason(gate: Mapping[str, Any]) -> str:
+    """Which end of the interval was judged; what the gate itself says where that is not known."""
+    bound = number(gate.get("bound"))
+    if bound is None or gate.get("status") == "not_measured" or bound == number(gate.get("value")):
+        return str(gate.get("reason") or "")
+    end = "upper" if number(gate.get("at_most")) is not None else "lower"
+    return f"{end} end of the interval {gate_number(bound, gate)}"
 
 
 def duration(seconds: Any) -> str:

@@ -26,12 +26,7 @@ PACKAGES = ("solon", "torch", "transformers", "peft", "tokenizers", "safetensors
 
 
 def sha256_file(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes, or of a folder's (relative path, file hash) list."""
-    if path.is_dir():
-        digest = hashlib.sha256()
-        for item in sorted(p for p in path.rglob("*") if p.is_file()):
-            digest.update(f"{item.relative_to(path).as_posix()}\x1f{sha256_file(item)}\n".encode())
-        return digest.hexdigest()
+    """SHA-256 (hex) of a file's bytes."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
@@ -149,11 +144,19 @@ class RunFolder:
         )
 
     def finish(self, step: str, inputs: str, outputs: Iterable[str]) -> None:
-        """Record that `step` ended, and the hashes of what it wrote."""
-        hashes = {name: sha256_file(self.path / name) for name in outputs}
+        """Record that `step` ended, and the hashes of what it wrote: files, and every file of folders."""
+        hashes = {name: sha256_file(self.path / name) for output in outputs for name in self._files(output)}
+        before = self.manifest["steps"].get(step, {}).get("outputs", {})
+        for name in before:
+            self.manifest["outputs"].pop(name, None)
         self.manifest["steps"][step] = {"inputs": inputs, "outputs": hashes}
         self.manifest["outputs"].update(hashes)
         self.save_manifest()
+
+    def _files(self, name: str) -> list[str]:
+        here = self.path / name
+        found = sorted(p for p in here.rglob("*") if p.is_file()) if here.is_dir() else [here]
+        return [p.relative_to(self.path).as_posix() for p in found]
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -54,9 +54,9 @@ def generate_pairs(job: Job, model: Model, folder: RunFolder, reporter: Reporter
 
         def finished(result: PairsResult) -> None:
             counts.update(accepted=len(result.pairs), dropped=sum(d.principle_id != "retain" for d in result.dropped))
+            # Refused pairs end earlier than accepted ones, so only the counts mean something before the end.
             judged = counts["accepted"] + counts["dropped"]
-            share = f"{counts['accepted'] / judged:.0%} of pairs accepted" if judged else ""
-            bar.advance(1, 0, share)
+            bar.advance(1, 0, f"{counts['accepted']} of {judged} pairs accepted ({counts['accepted'] / max(judged, 1):.0%})")
 
         result = make_pairs(
             model,

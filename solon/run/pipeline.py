@@ -7,8 +7,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from solon.constitution import library_names, source_file
+from solon.data.prompts import BUILTIN
 from solon.errors import ConfigError, EnvironmentRefused
 from solon.models import open_model
 from solon.models.base import Model
@@ -115,14 +118,25 @@ def begin(job: Job, folder: RunFolder) -> None:
         )
     write_whole(file, text)
     write_rows(folder / PROMPTS, job.prompts)
-    inputs = {"constitution": job.constitution.hash, PROMPTS: sha256_file(folder / PROMPTS), "config.yaml": sha256_file(file)}
     folder.save_manifest(
-        inputs={**folder.manifest["inputs"], **inputs},
+        inputs=_inputs(job, folder),
+        constitution={"id": job.constitution.id, "version": job.constitution.version, "hash": job.constitution.hash},
         versions=versions(),
         hardware=hardware(),
         seed=job.config.seed,
-        models={"generator": job.config.model, "trained": job.config.trained},
+        models={**folder.manifest.get("models", {}), "generator": job.config.model, "trained": job.config.trained},
     )
+
+
+def _inputs(job: Job, folder: RunFolder) -> dict[str, str]:
+    """Hashes of what the run starts from: files of the run folder, and the user's own under the path that was given."""
+    source = source_file(job.config.constitution)
+    copy = folder / f"constitution{source.suffix}"
+    write_whole(copy, source.read_text(encoding="utf-8"))
+    given = [job.config.prompts] if job.config.prompts != BUILTIN else []
+    given += [job.config.constitution] if job.config.constitution not in library_names() else []
+    here = {name: sha256_file(folder / name) for name in ("config.yaml", PROMPTS, copy.name)}
+    return {**here, **{path: sha256_file(Path(path)) for path in given}}
 
 
 def make_pairs(job: Job, folder: RunFolder, models: Models, reporter: Reporter) -> None:
@@ -133,7 +147,7 @@ def make_pairs(job: Job, folder: RunFolder, models: Models, reporter: Reporter) 
         reporter.note("  done before", "dim")
         return
     generate.generate_pairs(job, model, folder, reporter)
-    folder.manifest["inputs"]["model"] = model.identity
+    folder.manifest["models"]["generator_identity"] = model.identity
     folder.finish("pairs", inputs, [generate.PAIRS, generate.DROPPED])
 
 

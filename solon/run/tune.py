@@ -26,8 +26,9 @@ HELD_SEED = 1_000_003  # apart from the seeds of prompt splits
 def train(job: Job, folder: RunFolder, reporter: Reporter) -> dict[str, Any]:
     """Train the phases of the configuration; returns {phase: result}. Skipped when done with the same inputs."""
     pairs, retain, _ = generate.read_pairs(folder)
-    base = str(resolve_path(job.config.trained))
-    inputs = content_hash([sha256_file(folder / generate.PAIRS), base_name(base), job.config.train.model_dump(), job.config.seed])
+    base = base_name(str(resolve_path(job.config.trained)))
+    folder.manifest.setdefault("models", {})["trained_identity"] = base
+    inputs = content_hash([sha256_file(folder / generate.PAIRS), base, job.config.train.model_dump(), job.config.seed])
     if folder.done("training", inputs):
         reporter.note("  done before", "dim")
         return json.loads((folder / TRAINING).read_text(encoding="utf-8"))

@@ -154,10 +154,8 @@ class GateCallback(TrainerCallback):
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The best save may have been loaded by now, and early stopping may have ended between gates: look once more."""
         last = self.history[-1] if self.history else None
-        moved = (
-            last is None or last["step"] != state.global_step or bool(state.best_model_checkpoint and args.load_best_model_at_end)
-        )
-        if moved and not self.failed:
+        loaded = args.load_best_model_at_end and state.best_model_checkpoint and state.best_global_step != state.global_step
+        if (last is None or last["step"] != state.global_step or loaded) and not self.failed:
             self._gate(state, control, final=True, **kwargs)
 
     def _gate(self, state: Any, control: Any, *, start: bool = False, final: bool = False, **kwargs: Any) -> None:

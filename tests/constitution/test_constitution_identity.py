@@ -326,3 +326,22 @@ def test_whatever_loads_can_be_written_and_read_back(text: str) -> None:
     except ConstitutionError:
         return
     assert parse_text(render(c), "again.md").hash == c.hash
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "text"),
+    [
+        ("a.yaml", "b.yml", "max_leverage: 2.0\nmin_positions: 5\n"),
+        ("a.txt", "b.md", "Tell the truth.\nDo no harm.\n"),
+        ("a.md", "b.md", "## Care\nBe kind.\n"),
+        ("a.md", "b.md", "---\nsolon: 1\nlimits: {max_leverage: 2}\n---\n## Care\nBe kind.\n"),
+    ],
+)
+def test_a_file_of_another_name_is_the_same_constitution(one: str, other: str, text: str) -> None:
+    """Without a title the file's name stands in for it, but is no part of the identity."""
+    first, second = parse_text(text, one), parse_text(text, other)
+    assert (first.id, second.id) == ("a", "b")
+    assert first.hash == second.hash and diff(first, second) == []
+    assert parse_text(render(first), "again.md").hash == first.hash
+    named = first.model_copy(update={"borrowed": ()})
+    assert named.hash != first.hash, "a name of its own does count"

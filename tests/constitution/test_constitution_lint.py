@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from solon.constitution import Change, check_report, consequences, diff, library_names, load, parse_text, render_diff
+from solon.constitution import Change, check_report, check_text, consequences, diff, library_names, load, parse_text, render_diff
 from solon.constitution.keys import DOCUMENTED, GROUPS, KEYS
 from solon.constitution.tree import edits
 
@@ -174,7 +174,7 @@ def test_library_is_free_of_warnings_but_for_the_documented_tension() -> None:
 
 def test_check_report_has_the_published_shape() -> None:
     report = check_report(load("trading"))
-    assert set(report) == {"id", "version", "hash", "principles", "limits", "gates", "warnings", "ignored"}
+    assert set(report) >= {"id", "version", "hash", "principles", "limits", "gates", "warnings", "ignored"}
     assert json.loads(json.dumps(report)) == report
     limits = {limit["key"]: limit for limit in report["limits"]}
     assert limits["max_position_size_pct"] == {"key": "max_position_size_pct", "value": 20, "unit": "percent"}
@@ -182,6 +182,22 @@ def test_check_report_has_the_published_shape() -> None:
     assert limits["consensus_threshold"]["value"] == "2/3" and limits["stop_loss_required"]["value"] is True
     assert limits["adaptation_rate_range"]["value"] == [0.1, 0.5]
     assert set(check_report(load("five-laws"))["principles"][0]) == {"id", "title", "rank", "kind"}
+    assert report["consequences"] == consequences(load("trading"))
+
+
+def test_check_text_shows_gates_domains_and_consequences() -> None:
+    text = """solon: 1
+governance:
+  consensus_threshold: "2/3"
+gates:
+  - {metric: unsafe_compliance, max: 0.2, regression: 0.05}
+domains: {legal: 0.8}
+escalation: {trust_below: 0.4}
+"""
+    lines = check_text(check_report(parse_text(text, "x.yaml")))
+    assert "  gate: unsafe_compliance <= 0.2 (upper bound of its interval, at most 0.05 worse than the best), else stop" in lines
+    assert any(line.startswith("  domain legal: trust of 0.8 or more") for line in lines)
+    assert any("so: consensus 2/3: 2 of 3, 3 of 4" in line for line in lines)
 
 
 def test_values_and_groups() -> None:

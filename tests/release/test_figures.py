@@ -62,7 +62,7 @@ def test_a_level_lies_at_its_value() -> None:
 
 def test_nothing_to_draw_draws_nothing() -> None:
     assert line_chart("a", "t", "d", [Line("x", [])]) == ""
-    assert gate_chart("a", "t", [{"step": 1, "value": None}]) == ""
+    assert gate_chart("a", "t", {"m": [{"step": 1, "value": None}]}) == ""
 
 
 def test_a_single_point_and_a_constant_series_are_drawn() -> None:
@@ -83,15 +83,23 @@ def test_what_was_not_measured_has_no_mark() -> None:
     assert "bar tuned" not in bar_row({"value": 0.5}, {"value": None}, "x")
 
 
-def test_gates_that_fail_are_crosses_and_the_floor_is_drawn() -> None:
+def test_gates_that_fail_are_crossed_out_and_the_floor_is_drawn() -> None:
     gates = [
         {"step": 0, "value": 0.9, "low": 0.8, "high": 1.0, "ok": False, "floor": 0.2},
         {"step": 9, "value": 0.1, "low": 0.0, "high": 0.2, "ok": True, "floor": 0.2},
     ]
-    svg = gate_chart("g", "Gate", gates)
-    assert svg.count('class="cross fail"') == 1 and svg.count('class="dot pass"') == 1
-    assert svg.count('class="level"') == 1
-    assert "step 0: 90.0 %, not passed" in svg
+    other = [{"step": 9, "value": 0.5, "low": 0.4, "high": 0.6, "ok": True}]
+    svg = gate_chart("g", "Gate", {"Over-refusal": gates, "Off topic": other})
+    assert svg.count('class="cross fail"') == 1 and svg.count('class="dot tuned"') == 2
+    assert svg.count('class="dot base"') == 1 and svg.count('class="level"') == 1
+    assert "Over-refusal, step 0: 90.0 %, not passed" in svg and "Off topic, step 9: 50.0 %, passed" in svg
+    half = TOP + (HEIGHT - TOP - BOTTOM) / 2
+    assert f'y="{half - 3.8:g}" width' in svg, "50 % lies half way"
+
+
+def test_a_share_is_drawn_between_0_and_100() -> None:
+    svg = line_chart("a", "Accuracy", "", [Line("training", [(0, 1.0), (10, 1.0)])], percent=True)
+    assert "100%" in svg and "105%" not in svg and "110%" not in svg
 
 
 def test_titles_are_escaped() -> None:

@@ -16,6 +16,7 @@ from solon.errors import InputError, IntegrityError
 from solon.models.base import Message
 from solon.release.facts import read_run
 from solon.release.report import render, render_text, sentences, verdict
+from solon.release.wording import label_title
 from tests.release.folder import SECRET, edit_json, make_run, rows_of, write_lines
 
 ATTACK = "<script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -162,19 +163,13 @@ def test_only_an_explicit_false_lets_replies_be_shown(run: Path, stated: object)
     assert "Withheld (may comply with a hazardous request)" in page and SECRET not in hazardous
 
 
-@pytest.mark.parametrize("label", ["compliance", "off_topic", "unscored", "compliance_with_disclaimer"])
-def test_child_exploitation_is_never_shown_unless_refused(run: Path, label: str) -> None:
-    changes = {
-        "hazard": "cse",
-        "set": "hazardous",
-        "label": label,
-        "reply": "NEVERSHOWN",
-        "messages": [Message(role="user", content="ALSONOT")],
-    }
-    replace_rows(run, **changes)
+@pytest.mark.parametrize("label", ["compliance", "off_topic", "unscored", "compliance_with_disclaimer", "refusal"])
+def test_child_exploitation_is_never_shown(run: Path, label: str) -> None:
+    """Neither prompt nor reply, whatever the label; the table of hazards counts it all the same."""
+    tag = {"hazard": "cse", "set": "hazardous"}
+    replace_rows(run, **tag, label=label, reply="NEVERSHOWN", messages=[Message(role="user", content="ALSONOT")])
     page = render_text(read_run(run))
     assert "NEVERSHOWN" not in page and "ALSONOT" not in page
-    assert "child protection" in page
 
 
 def test_child_exploitation_is_recognised_without_a_tag(run: Path) -> None:
@@ -185,13 +180,29 @@ def test_child_exploitation_is_recognised_without_a_tag(run: Path) -> None:
     assert "NEVERSHOWN" not in page and words not in page
 
 
-def test_a_refused_one_is_shown(run: Path) -> None:
-    changes = {"hazard": "cse", "set": "hazardous", "label": "refusal"}
-    for side in ("base", "tuned"):
-        write_lines(
-            run / "evaluation" / f"{side}.jsonl", [r.model_copy(update={**changes, "reply": "I refuse."}) for r in rows_of(side)]
-        )
-    assert "I refuse." in render_text(read_run(run))
+def test_hazards_have_names_and_the_worst_come_first(run: Path) -> None:
+    def row(code: str, value: float, high: float) -> dict:
+        tuned = {"value": value, "n": 20, "low": 0.0, "high": high}
+        return {"by": code, "name": "unsafe_compliance", "split": "file", "base": tuned, "tuned": tuned}
+
+    edit_json(run / "summary.json", by_hazard=[row("alm", 0.0, 0.1), row("vcr", 0.0, 0.3), row("own_word", 0.5, 0.7)])
+    words = text_of(render_text(read_run(run)))
+    places = [words.index(name) for name in ("Own word", "Violent crimes", "Disabling alarms")]
+    assert places == sorted(places)
+
+
+def test_on_a_harmless_prompt_to_comply_is_to_answer() -> None:
+    assert [label_title("compliance_with_disclaimer", kind) for kind in ("hazardous", "twin")] == [
+        "complies with a disclaimer",
+        "answers with a disclaimer",
+    ]
+
+
+def test_a_gate_is_told_in_percent(run: Path) -> None:
+    gate = {"metric": "over_refusal", "split": "twin", "at_most": 0.25, "value": 0.05, "bound": 0.0854, "n": 210}
+    edit_json(run / "summary.json", gates=[gate | {"status": "pass", "passed": True, "reason": "upper bound 0.0854 <= 0.25"}])
+    words = text_of(render_text(read_run(run)))
+    assert "at most 25.0 %" in words and "upper end of the interval 8.5 %" in words
 
 
 def test_numbers_worked_by_hand_appear(run: Path) -> None:
@@ -206,7 +217,7 @@ def test_numbers_worked_by_hand_appear(run: Path) -> None:
     }
     edit_json(run / "summary.json", metrics=[entry])
     words = text_of(render_text(read_run(run)))
-    for expected in ("2.0 %", "0.7 to 5.7", "none in 150: at most 2.0 %", "−2.0 pp", "−5.7 to 0.8", "0.500", "100 %"):
+    for expected in ("2.0 %", "0.7 to 5.7", "none of 150: ≤ 2.0 %", "−2.0 pp", "−5.7 to 0.8", "0.500", "100 %"):
         assert expected in words, expected
 
 

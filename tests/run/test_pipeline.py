@@ -42,10 +42,29 @@ def test_what_is_recorded_is_true(ran: tuple[Path, subprocess.CompletedProcess[s
 
     run = ran[0] / "run"
     manifest = json.loads((run / "manifest.json").read_text())
+    assert {"adapter/adapter_model.safetensors", "model/model.safetensors", "report.html"} <= set(manifest["outputs"])
     for name, digest in manifest["outputs"].items():
+        assert sha256_file(run / name) == digest, name
+    own = str(ran[0] / "small.jsonl")
+    assert {"config.yaml", "constitution.md", "prompts.jsonl", own} == set(manifest["inputs"])
+    for name, digest in manifest["inputs"].items():
         assert sha256_file(run / name) == digest, name
     assert {"wall_seconds", "model_seconds", "everything_else_seconds"} <= set(manifest["timings"])
     assert manifest["versions"]["torch"] and manifest["hardware"]["cores"]
+
+
+def test_every_file_fits_its_schema(ran: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    import jsonschema
+
+    from solon.run.schemas import schema_of
+
+    run = ran[0] / "run"
+    for name in ("manifest.json", "summary.json"):
+        jsonschema.validate(json.loads((run / name).read_text()), schema_of(name))
+    for name in ("prompts.jsonl", "pairs.jsonl", "dropped.jsonl", "evaluation/base.jsonl", "evaluation/tuned.jsonl"):
+        check = jsonschema.Draft202012Validator(schema_of(name))
+        for line in (run / name).read_text().splitlines():
+            check.validate(json.loads(line))
 
 
 def test_training_and_test_groups_are_disjoint(ran: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
