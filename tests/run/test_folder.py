@@ -22,12 +22,17 @@ def test_a_step_is_done_only_with_the_same_inputs_and_unchanged_outputs(tmp_path
     assert not again.done("step", "inputs")
 
 
-def test_folder_hash_sees_names_and_bytes(tmp_path: Path) -> None:
-    (tmp_path / "x").mkdir()
-    write_whole(tmp_path / "x/a", "1")
-    first = sha256_file(tmp_path / "x")
-    (tmp_path / "x/a").rename(tmp_path / "x/b")
-    assert sha256_file(tmp_path / "x") != first
+def test_each_file_of_an_output_folder_is_recorded(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    write_whole(folder / "model/a", "1")
+    write_whole(folder / "model/sub/b", "2")
+    folder.finish("step", "inputs", ["model"])
+    recorded = RunFolder(tmp_path).manifest["outputs"]
+    assert recorded == {name: sha256_file(tmp_path / name) for name in ("model/a", "model/sub/b")}
+    (tmp_path / "model/a").rename(tmp_path / "model/c")
+    assert not folder.done("step", "inputs")
+    folder.finish("step", "inputs", ["model"])
+    assert set(folder.manifest["outputs"]) == {"model/c", "model/sub/b"}, "what an earlier run wrote is forgotten"
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
