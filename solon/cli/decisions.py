@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
     groups: dict[str, tuple[str, dict[str, Any]]] = {
         "emergency": (
             "Stop by one, resume by several; states and drills.",
-            {"status": status, "stop": stop, "resume": resume, "relax": relax, "drill": drill},
+            {"status": status, "stop": stop, "resume": resume, "relax": relax, "enable": enable, "drill": drill},
         ),
     }
     for name, (about, verbs) in groups.items():
@@ -316,6 +316,28 @@ def relax(
         print(event.text, file=sys.stderr)
     _tell(_state_record(home), as_json)
     sys.exit(1 if any(event.kind == "refused" for event in events) else 0)
+
+
+def enable(
+    agent: str,
+    symbol: str,
+    key: OneKey,
+    constitution: Constitution = "trading",
+    home: Folder = HOME,
+    as_json: JsonFlag = False,
+) -> None:
+    """Re-enable an agent that the throttle on repeated executions disabled in an instrument, by one risk manager."""
+    from solon.governance.home import Home
+    from solon.ledger.dsse import seal
+    from solon.ledger.keys import read_private
+    from solon.ledger.storage import clock
+
+    private = read_private(key)
+    with Home(home).governor(constitution) as governor:
+        network = governor.registry.network if governor.registry is not None else ""
+        record = {"network": network, "agent": agent, "symbol": symbol, "issued_at": clock()}
+        governor.re_enable(seal("re-enable", record, [private]))
+    emit({"agent": agent, "symbol": symbol, "enabled": True}) if as_json else print(f"{agent} may trade {symbol} again")
 
 
 def drill(constitution: Constitution = "trading", as_json: JsonFlag = False) -> None:

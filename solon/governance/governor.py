@@ -9,17 +9,35 @@ allowed but that the state does not show yet, single use of action ids, and the 
 
 from __future__ import annotations
 
-import hashlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
 from solon.constitution import Constitution, load, parse_text, render
-from solon.errors import ConstitutionError, IntegrityError, SolonError
+from solon.errors import ConstitutionError, InputError, IntegrityError, SolonError
 from solon.governance.change import check_change, keys_needed
+from solon.governance.deciding import (
+    RESERVING,
+    Given,
+    Memory,
+    Sent,
+    action_of,
+    add_pending,
+    denial,
+    exposure_of,
+    judged,
+    mark_of,
+    note,
+    plain,
+    recall,
+    received,
+    request_of,
+    sent_of,
+    state_of,
+    throttles,
+)
 from solon.governance.killswitch import Switch
 from solon.governance.registry import Registry
 from solon.governance.review import ReviewQueue
@@ -28,25 +46,14 @@ from solon.ledger.dsse import Envelope, read
 from solon.ledger.storage import AlreadyUsed, Ledger, clock
 from solon.policy.assess import Judge
 from solon.policy.book import Book
-from solon.policy.ladder import Event, LadderState, Observation, state_of, step
+from solon.policy.ladder import Event, LadderState, Observation, step
+from solon.policy.ladder import state_of as ladder_of
 from solon.policy.ladder import state_record as ladder_record
-from solon.policy.parsing import (
-    action_record,
-    load_action,
-    load_state,
-    parse_action,
-    parse_request,
-    parse_state,
-    request_record,
-    state_record,
-    strict_json,
-)
+from solon.policy.parsing import action_record, parse_action, request_record, state_record, time_text
 from solon.policy.precedence import Judged, PrecedenceGovernor
-from solon.policy.types import Action, Ladder, Reason, Refused, Severity, State, TextRequest, Verdict
+from solon.policy.types import Action, Ladder, Refused, State, TextRequest, Verdict
 
-Given = Mapping[str, Any] | str | bytes
-RESERVING = ("order", "spend", "stop", "flatten")
-UNTOLD = Decimal(10) ** 18  # exposure of an order whose value is not known
+RE_ENABLE_FIELDS = {"network", "agent", "symbol", "issued_at"}
 
 
 class Governor:
@@ -82,7 +89,9 @@ class Governor:
         self.precedence = PrecedenceGovernor(self.constitution)
         self.ledger, self.switch, self.registry, self.reviews, self.now = ledger, switch, registry, reviews, now
         self.ladder = LadderState()
-        self.pending: dict[str, Action] = {}
+        self.pending: dict[str, Sent] = {}
+        self.throttled: set[tuple[str, str]] = set()
+        self._memory = Memory(self.judge.rules)
         self._lock = threading.RLock()
         self._state: State | None = None
         self._book: Book | None = None
@@ -95,14 +104,15 @@ class Governor:
 
     def _enact(self, ledger: Ledger, change: Envelope | None) -> None:
         """Log the constitution when it is new here; refuse a rollback and, with a registry, a change that was not signed."""
-        last = ledger.of_kind("constitution", newest=1)
-        old = last[0].record["body"] if last else None
+        c, seen = self.constitution, [entry.record["body"] for entry in ledger.of_kind("constitution")]
+        old = seen[-1] if seen else None
         if old is not None and old["hash"] == self.hash:
             return
-        c = self.constitution
-        if old is not None and old["id"] == c.id and c.version <= old["version"]:
+        highest = max((body["version"] for body in seen if body["id"] == c.id), default=0)
+        known = any(body["hash"] == self.hash and body["version"] == highest for body in seen)
+        if c.version <= highest and not known:
             raise ConstitutionError(
-                f"{c.id}: expected a version above {old['version']}, which the ledger has seen; got {c.version} with other words",
+                f"{c.id}: expected a version above {highest}, which the ledger has seen; got {c.version} with other words",
                 mend="raise the version, or use another ledger",
             )
         body = {"id": c.id, "version": c.version, "hash": self.hash, "text": render(c)}
@@ -116,15 +126,21 @@ class Governor:
         """The latched ladder, and orders allowed lately."""
         saved = ledger.of_kind("ladder", newest=1)
         if saved:
-            self.ladder = state_of(saved[0].record["body"]["state"])
+            self.ladder = ladder_of(saved[0].record["body"]["state"])
         for entry in ledger.of_kind("decision", newest=1000):
             body = entry.record["body"]
-            if body["verdict"]["outcome"] == "allow":
-                self._reserve(parse_action(body["action"]))
+            self._keep(sent_of(body, parse_action(body["action"])))
+        for entry in ledger.of_kind("throttle", "re_enable"):
+            body, held = entry.record["body"], entry.record["kind"] == "throttle"
+            (self.throttled.add if held else self.throttled.discard)((body["agent"], body["symbol"]))
 
-    def _reserve(self, action: Action) -> None:
-        if action.kind in RESERVING:
-            self.pending[action.id] = action
+    def _keep(self, sent: Sent) -> None:
+        """Remember an action; an allowed order counts as working until a state shows it or is later."""
+        self._memory.add(sent)
+        if sent.allowed and sent.action.kind in RESERVING:
+            self.pending[sent.action.id] = sent
+        elif sent.allowed and sent.action.kind == "cancel":
+            self.pending.pop(sent.action.id, None)
 
     # --- deciding ------------------------------------------------------------------------------------------------------
 
@@ -146,8 +162,8 @@ class Governor:
             Refused: malformed; the refusal is logged.
         """
         try:
-            act = _action(action)
-            seen = _state(state)
+            act = action_of(action)
+            seen = state_of(state)
         except Refused as error:
             self._log_refusal(error, action=action, state=state)
             raise
@@ -165,7 +181,7 @@ class Governor:
             Refused: malformed; the refusal is logged.
         """
         try:
-            asked = _request(request)
+            asked = request_of(request)
         except Refused as error:
             self._log_refusal(error, request=request)
             raise
@@ -177,7 +193,7 @@ class Governor:
         if self.ledger is None:
             return verdict
         told = [vars(item) for item in judged]
-        body = {"request": request_record(asked), "judged": told, "verdict": _plain(verdict), "constitution": self.hash}
+        body = {"request": request_record(asked), "judged": told, "verdict": plain(verdict), "constitution": self.hash}
         try:
             return replace(verdict, ledger_index=self.ledger.append("request", body))
         except SolonError as error:
@@ -186,9 +202,10 @@ class Governor:
 
     def _decide(self, action: Action, state: State, ticket: str) -> tuple[Verdict, Future[int] | None]:
         fresh = self._book is None or state is not self._state
-        earlier = self._take(state) if fresh else []
+        earlier, noted = self._take(state) if fresh else ([], [])
         book = self._book
         assert book is not None
+        sent_at = received(action, book)
         stopped = self.switch is not None and self.switch.stopped
         rung = max(state.ladder, self.ladder.rung, Ladder.killed if stopped else Ladder.normal)
         book.ladder = max(book.ladder, rung)
@@ -197,26 +214,44 @@ class Governor:
         if verdict.outcome == "escalate":
             verdict = self._escalate(action, verdict, ticket)
         note(book, action, verdict)
-        if verdict.outcome == "allow":
-            self._reserve(action)
+        sent = Sent(self._memory.name(), action, sent_at, verdict.outcome == "allow")
+        self._keep(sent)
         body = {
-            "action": action_record(action), "state": self._state_digest, "fresh": fresh, "pending": earlier,
-            "ladder": book.ladder.name, "approved": approved, "verdict": _plain(verdict),
+            "action": action_record(action), "state": self._state_digest, "fresh": fresh, "pending": earlier, "noted": noted,
+            "name": sent.name, "at": time_text(sent.at), "ladder": book.ladder.name, "approved": approved,
+            "verdict": plain(verdict),
         }  # fmt: skip
         if ticket:
             body["ticket"] = ticket
-        return verdict, self._submit(body, action, verdict, state if fresh else None)
+        logged = self._submit(body, action, verdict, state if fresh else None)
+        self._throttle(action, book, verdict)
+        return verdict, logged
 
-    def _take(self, state: State) -> list[str]:
-        """Make the book of a new state; orders allowed since its time that it does not show are added as working."""
+    def _throttle(self, action: Action, book: Book, verdict: Verdict) -> None:
+        """Too many executions in a row disable the agent in the instrument until someone designated re-enables it."""
+        pair = (action.agent, action.symbol)
+        if pair in self.throttled or not throttles(verdict):
+            return
+        self.throttled.add(pair)
+        book.throttle(*pair)
+        if self.ledger is not None:
+            self.ledger.submit("throttle", {"agent": action.agent, "symbol": action.symbol})
+
+    def _take(self, state: State) -> tuple[list[str], list[str]]:
+        """Make the book of a new state. Orders allowed since its time that it does not show are added as working, what was sent
+        lately is counted; returns the ids and the names of both.
+        """
         record = state_record(state)
         book = Book(state)
+        book.throttled |= self.throttled
         known = {order.id for order in (*state.working_orders, *state.recent, *state.executions)}
-        self.pending = {name: order for name, order in self.pending.items() if order.ts >= state.as_of and name not in known}
-        for order in self.pending.values():
-            add_pending(book, order)
+        self.pending = {name: sent for name, sent in self.pending.items() if sent.at >= state.as_of and name not in known}
+        noted = self._memory.since(state, known | set(self.pending))
+        recall(book, noted)
+        for sent in self.pending.values():
+            add_pending(book, sent.action)
         self._state, self._book, self._state_digest = state, book, digest(record)
-        return list(self.pending)
+        return list(self.pending), [sent.name for sent in noted]
 
     def _approved(self, action: Action, ticket: str) -> bool:
         if self.reviews is None:
@@ -234,7 +269,7 @@ class Governor:
             return replace(verdict, outcome="allow", path=(*verdict.path, f"approved by people: ticket {ticket}"))
         asked = self.reviews.request(
             record, reason="; ".join(r.text for r in verdict.reasons if r.status != "ok")[:500] or "escalated", severity="medium",
-            exposure=_exposure(verdict), agent=action.agent,
+            exposure=exposure_of(verdict), agent=action.agent,
         )  # fmt: skip
         return replace(verdict, path=(*verdict.path, f"review {asked.id}: {asked.outcome(self.now())}"))
 
@@ -244,7 +279,8 @@ class Governor:
         if fresh is not None:
             self.ledger.submit("state", {"digest": self._state_digest, "state": state_record(fresh)})
         body["constitution"] = self.hash
-        return self.ledger.submit("decision", body, once=f"allowed:{action.id}" if verdict.outcome == "allow" else None)
+        once = f"allowed:{action.id}" if verdict.outcome == "allow" and action.kind != "cancel" else None
+        return self.ledger.submit("decision", body, once=once)
 
     def _broken(self, action: Action, error: Exception) -> tuple[Verdict, Future[int] | None]:
         self._book = None  # its contents are in doubt
@@ -253,7 +289,7 @@ class Governor:
         if self.ledger is None:
             return verdict, None
         try:
-            body = {"action": action_record(action), "code": code, "verdict": _plain(verdict), "constitution": self.hash}
+            body = {"action": action_record(action), "code": code, "verdict": plain(verdict), "constitution": self.hash}
             return verdict, self.ledger.submit("failure", body)
         except SolonError:
             return verdict, None
@@ -270,6 +306,8 @@ class Governor:
             )
             with self._lock:
                 self._book = None  # it counts the duplicate; the next decision begins from the state
+                self._memory.forget(action)
+                self.pending.pop(action.id, None)
             return self._durable(action, verdict, self._log_denial(action, verdict))
         except SolonError as error:
             return denial("ledger_unavailable", f"the decision could not be logged: {error}", verdict.ladder, self.hash)
@@ -277,14 +315,14 @@ class Governor:
     def _log_denial(self, action: Action, verdict: Verdict) -> Future[int] | None:
         if self.ledger is None:
             return None
-        body = {"action": action_record(action), "code": verdict.reasons[0].code, "verdict": _plain(verdict)}
+        body = {"action": action_record(action), "code": verdict.reasons[0].code, "verdict": plain(verdict)}
         body["constitution"] = self.hash
         return self.ledger.submit("failure", body)
 
     def _log_refusal(self, error: Refused, **given: Any) -> None:
         """Log what was malformed, by the SHA-256 of its bytes and the reason; the text itself may be anything and is not kept."""
         if self.ledger is not None:
-            body = {"code": error.code, "why": error.what[:500], "input": {name: _mark(item) for name, item in given.items()}}
+            body = {"code": error.code, "why": error.what[:500], "input": {name: mark_of(item) for name, item in given.items()}}
             error.ledger_index = self.ledger.append("refusal", body)
 
     # --- watching ------------------------------------------------------------------------------------------------------
@@ -337,76 +375,30 @@ class Governor:
             raise IntegrityError("relax: it names another rung than the one that stands", mend="sign it for the present rung")
         return self.observe(Observation(self.now(), drawdown, command="relax"))
 
+    def re_enable(self, envelope: Envelope) -> None:
+        """Lift the throttle of an agent in an instrument, by one who may relax (RTS 6 Art. 15(1)).
+
+        Raises:
+            IntegrityError: not signed by one who may. AlreadyUsed: signed for an earlier throttle. InputError: not throttled.
+        """
+        _, registry = self._guarded()
+        record = read(envelope.as_dict(), "re-enable").record
+        if not envelope.clean or not registry.holders("relax", envelope.signers):
+            raise IntegrityError("re-enable: expected a signature of a member who may relax", mend="let a risk manager sign")
+        if not isinstance(record, dict) or set(record) != RE_ENABLE_FIELDS or record["network"] != registry.network:
+            fields = ", ".join(sorted(RE_ENABLE_FIELDS))
+            raise IntegrityError(f"re-enable: expected {fields} of this network", mend="sign it anew")
+        pair = (record["agent"], record["symbol"])
+        with self._lock:
+            if pair not in self.throttled:
+                raise InputError(f"re-enable: {pair[0]} is not disabled in {pair[1]}", mend="nothing to do")
+            if self.ledger is not None:
+                body = {"agent": pair[0], "symbol": pair[1], "by": envelope.as_dict()}
+                self.ledger.append("re_enable", body, once=f"re-enable:{digest(record)}")
+            self.throttled.discard(pair)
+            self._book = None
+
     def _guarded(self) -> tuple[Switch, Registry]:
         if self.switch is None or self.registry is None:
             raise ConstitutionError("expected a switch and a registry, got none", mend="solon keys register; give --registry")
         return self.switch, self.registry
-
-
-# --- shared with the replay of a ledger, so that both do exactly the same ---------------------------------------------------
-
-
-def judged(judge: Judge, action: Action, book: Book, approved: bool) -> Verdict:
-    """The pure judgement."""
-    return judge.assess(action, book, approved=approved).verdict
-
-
-def add_pending(book: Book, order: Action) -> None:
-    """An order that was allowed, and that the state does not show yet, works."""
-    if order.kind in RESERVING:
-        book.work(order)
-    book.note(order)
-
-
-def note(book: Book, action: Action, verdict: Verdict) -> None:
-    """Count an action on the book: allowed orders work; denied ones were messages, and their id stays free."""
-    if verdict.outcome == "allow":
-        if action.kind == "cancel" and action.symbol in book.lines:
-            book.cancel(action.symbol, action.id)
-        else:
-            add_pending(book, action)
-    else:
-        book.note(replace(action, id=f"{action.id} (not allowed)"))
-
-
-def denial(code: str, text: str, ladder: Ladder, constitution: str) -> Verdict:
-    """A denial for a reason outside the limits."""
-    reason = Reason(code, code, None, "", "flag", "breach", text, Severity.high)
-    return Verdict("deny", (reason,), None, ladder, (f"{code}: deny",), constitution)
-
-
-def _plain(verdict: Verdict) -> dict[str, Any]:
-    """The verdict for the log: only reasons that are not ok, as the rest follows from the inputs."""
-    record = replace(verdict, reasons=tuple(reason for reason in verdict.reasons if reason.status != "ok")).as_dict()
-    del record["ledger_index"], record["constitution_hash"]
-    return record
-
-
-def _action(value: Action | Given) -> Action:
-    if isinstance(value, Action):
-        return value
-    return load_action(value) if isinstance(value, str | bytes) else parse_action(value)
-
-
-def _request(value: TextRequest | Given) -> TextRequest:
-    if isinstance(value, TextRequest):
-        return value
-    return parse_request(strict_json(value, "action") if isinstance(value, str | bytes) else value)
-
-
-def _mark(given: Any) -> str:
-    """SHA-256 of an input as it came; of records, of their Python text."""
-    data = given if isinstance(given, bytes) else (given if isinstance(given, str) else repr(given)).encode("utf-8", "replace")
-    return hashlib.sha256(data).hexdigest()
-
-
-def _exposure(verdict: Verdict) -> Decimal:
-    """The order's value in account currency, for the rank of its review; what cannot be told ranks above everything."""
-    value = verdict.assessment.trade.value if verdict.assessment is not None else None
-    return UNTOLD if value is None else Decimal(value).scaleb(-18)
-
-
-def _state(value: State | Given) -> State:
-    if isinstance(value, State):
-        return value
-    return load_state(value) if isinstance(value, str | bytes) else parse_state(value)

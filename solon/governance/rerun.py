@@ -11,7 +11,7 @@ from typing import Any
 
 from solon.constitution import Constitution, parse_text
 from solon.errors import IntegrityError
-from solon.governance.governor import add_pending, judged, note
+from solon.governance.deciding import Sent, add_pending, judged, note, recall, sent_of
 from solon.ledger.canonical import digest
 from solon.ledger.storage import Ledger
 from solon.policy.assess import Judge
@@ -19,6 +19,8 @@ from solon.policy.book import Book
 from solon.policy.parsing import parse_action, parse_request, parse_state
 from solon.policy.precedence import Judged, PrecedenceGovernor
 from solon.policy.types import Action, Ladder, State, Verdict
+
+KINDS = ("constitution", "state", "decision", "request", "throttle", "re_enable")
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class _Past:
         self.readers: dict[str, PrecedenceGovernor] = {}
         self.states: dict[str, State] = {}
         self.allowed: dict[str, Action] = {}
+        self.sent: dict[str, Sent] = {}
+        self.throttled: set[tuple[str, str]] = set()
         self.book: Book | None = None
 
     def enact(self, body: dict[str, Any], index: int) -> None:
@@ -72,6 +76,8 @@ class _Past:
         action = parse_action(body["action"])
         if body["fresh"] or self.book is None:
             self.book = Book(self.states[body["state"]])
+            self.book.throttled |= self.throttled
+            recall(self.book, [self.sent[name] for name in body.get("noted", []) if name in self.sent])
             for name in body["pending"]:
                 add_pending(self.book, self.allowed[name])
         self.book.ladder = max(self.book.ladder, Ladder[body["ladder"]])
@@ -83,8 +89,17 @@ class _Past:
         """Memory goes on as it did then, so that one difference is not counted again and again."""
         assert self.book is not None
         note(self.book, action, verdict)
+        sent = sent_of(body, action)
+        self.sent[sent.name] = sent
         if verdict.outcome == "allow":
             self.allowed[action.id] = action
+
+    def throttle(self, body: dict[str, Any], held: bool) -> None:
+        """An agent was disabled in an instrument, or re-enabled (then the governor began with a new book)."""
+        pair = (body["agent"], body["symbol"])
+        (self.throttled.add if held else self.throttled.discard)(pair)
+        if held and self.book is not None:
+            self.book.throttle(*pair)
 
 
 def rerun(ledger: Ledger, constitution: Constitution | None = None) -> Rerun:
@@ -96,7 +111,7 @@ def rerun(ledger: Ledger, constitution: Constitution | None = None) -> Rerun:
     past = _Past(constitution)
     total = same = 0
     changed: list[Difference] = []
-    for entry in ledger.of_kind("constitution", "state", "decision", "request"):
+    for entry in ledger.of_kind(*KINDS):
         record = entry.record
         kind, body = record["kind"], record["body"]
         if kind == "constitution":
@@ -105,6 +120,8 @@ def rerun(ledger: Ledger, constitution: Constitution | None = None) -> Rerun:
             if digest(body["state"]) != body["digest"]:
                 raise IntegrityError(f"entry {entry.index}: the state does not give its digest", mend="restore the ledger")
             past.states[body["digest"]] = parse_state(body["state"])
+        elif kind in ("throttle", "re_enable"):
+            past.throttle(body, kind == "throttle")
         else:
             total += 1
             again = _again if kind == "decision" else _request_again

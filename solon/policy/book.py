@@ -6,6 +6,7 @@ Exposure is counted as the worst case: everything working fills, on the bad side
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections import defaultdict, deque
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from fractions import Fraction
@@ -139,11 +140,11 @@ class Book:
         self.throttled: set[tuple[str, str]] = set()
         self._oldest: int | None = None
         self._oldest_known = False
-        self._messages: dict[str, deque[int]] = defaultdict(deque)
+        self._messages: dict[str, list[int]] = defaultdict(list)
         self._recent: deque[tuple[int, Action, int | None]] = deque()
         self._seen: dict[tuple[object, ...], int] = {}
         self._ids: set[str] = set()
-        self._executions: dict[tuple[str, str], deque[int]] = defaultdict(deque)
+        self._executions: dict[tuple[str, str], list[int]] = defaultdict(list)
         for position in state.positions:
             self._add(Line(position))
         for order in state.working_orders:
@@ -224,11 +225,15 @@ class Book:
         """Time passes; it never runs backwards."""
         self.now = max(self.now, now)
 
+    def message(self, action: Action) -> None:
+        """An agent sent something, whatever became of it."""
+        insort(self._messages[action.agent], action.ts)
+
     def note(self, action: Action) -> None:
-        """An action was proposed: it counts as a message, and an equal one soon after is a duplicate."""
+        """An action was accepted: it counts as a message and with its value; an equal one soon after is a duplicate."""
         line = self.lines.get(action.symbol)
         value = order_value(line, action) if line is not None else None
-        self._messages[action.agent].append(action.ts)
+        self.message(action)
         self._recent.append((action.ts, action, value))
         self._seen[same(action)] = action.ts
         self._ids.add(action.id)
@@ -240,7 +245,7 @@ class Book:
 
     def note_execution(self, action: Action) -> None:
         """An order of an agent was executed; counts for the repeated-execution throttle."""
-        self._executions[action.agent, action.symbol].append(action.ts)
+        insort(self._executions[action.agent, action.symbol], action.ts)
 
     def throttle(self, agent: str, symbol: str) -> None:
         """Disable an agent in an instrument until `re_enable` (RTS 6 Art. 15(1))."""
@@ -311,13 +316,8 @@ class Book:
         return action_id in self._ids
 
 
-def _count_after(times: deque[int], since: int) -> int:
-    count = 0
-    for at in reversed(times):
-        if at <= since:
-            break
-        count += 1
-    return count
+def _count_after(times: list[int], since: int) -> int:
+    return len(times) - bisect_right(times, since)
 
 
 def same(action: Action) -> tuple[object, ...]:

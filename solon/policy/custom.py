@@ -116,13 +116,13 @@ MEASURES: dict[str, tuple[Kind, Callable[[Trade, str], Value]]] = {
     "fact_plus_value": ("number", _fact_plus_value),
     "fact_plus_qty": ("number", _fact_plus_qty),
 }
-_NEEDS_SECONDS = ("value_in", "actions_in")
+SECONDS = ("value_in", "actions_in")  # measures over a window of that many seconds
 _NEEDS_NAME = ("fact", "fact_plus_value", "fact_plus_qty")
 _WRITTEN = re.compile(r"([a-z_]+)(?:\(([A-Za-z0-9_.-]+)\))?")
 
 
 def _written(name: str) -> str:
-    return name + ("(SECONDS)" if name in _NEEDS_SECONDS else "(NAME)" if name in _NEEDS_NAME else "")
+    return name + ("(SECONDS)" if name in SECONDS else "(NAME)" if name in _NEEDS_NAME else "")
 
 
 def compile_custom(limit: Any) -> CustomRule:
@@ -138,9 +138,7 @@ def compile_custom(limit: Any) -> CustomRule:
             f"{limit.key}: measure: expected one of {', '.join(MEASURES)}; got {limit.measure!r}",
             mend=nearest(name, tuple(MEASURES)) or "choose a measure of the set",
         )
-    if (name in _NEEDS_SECONDS and not argument.isdigit()) or (name in _NEEDS_NAME) != bool(
-        argument and name not in _NEEDS_SECONDS
-    ):
+    if (name in SECONDS and not argument.isdigit()) or (name in _NEEDS_NAME) != bool(argument and name not in SECONDS):
         raise ConstitutionError(
             f"{limit.key}: measure: expected {_written(name)}, got {limit.measure!r}",
             mend="write the argument in parentheses",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from solon.constitution import load, parse_text, render
-from solon.errors import ConstitutionError, IntegrityError
+from solon.errors import ConstitutionError, InputError, IntegrityError
 from solon.governance import governor as module
 from solon.governance.change import consensus_needed, keys_needed, sign_change
 from solon.governance.governor import Governor
@@ -258,3 +258,79 @@ def test_what_the_constitution_asks_of_the_signers(tmp_path: Path, book: Ledger)
     assert error.value.code == "too_few"
     governor.resume(sign_resume("test", stop, OPERATORS[:2], Clock()()), (0, 10_000))
     assert not switch.stopped
+
+
+def desk(*limits: str) -> object:
+    """The trading constitution with order controls."""
+    block = "limits:\n  orders:\n" + "".join(f"    {limit}\n" for limit in limits)
+    return parse_text(render(load("trading")).replace("limits:\n", block, 1), "desk.md")
+
+
+def test_messages_count_whatever_became_of_them_and_whatever_state_follows(book: Ledger) -> None:
+    """Denied orders and cancels are messages; a new state, a restart or a backdated order does not wipe them out."""
+    rules = desk("max_messages_per_minute: 3")
+    judge = Governor(rules, ledger=book)  # type: ignore[arg-type]
+    assert judge.decide(order("900", id="a"), state()).outcome == "deny"
+    assert judge.decide(order("10", id="b", ts="2026-11-20T15:20:00Z"), state()).outcome == "allow", "dated long before its state"
+    later = Governor(rules, ledger=book)  # type: ignore[arg-type]
+    assert later.decide(order("10", id="b", kind="cancel"), state()).outcome == "allow"
+    fourth = later.decide(order("5", id="c"), state())
+    assert [r.code for r in fourth.reasons if r.status != "ok"] == ["max_messages_per_minute"]
+    assert later.decide(order("5", id="d", agent="lynch"), state()).outcome == "allow", "another agent"
+    minute = state(as_of="2026-11-20T15:31:01Z", positions=[position(priced_at="2026-11-20T15:31:00Z")])
+    assert later.decide(order("5", id="e", ts="2026-11-20T15:31:01Z"), minute).outcome == "allow"
+    assert rerun(book).same == rerun(book).decisions == 6
+
+
+def test_a_backdated_order_still_counts_against_the_same_state(book: Ledger) -> None:
+    judge = Governor("trading", ledger=book)
+    assert judge.decide(order("150", id="a", ts="2026-11-20T15:29:59Z"), state()).outcome == "allow"
+    assert judge.decide(order("60", id="b"), state()).outcome == "deny", "150 + 60 would be 21 %"
+    assert judge.decide(order("150", id="a", kind="cancel"), state()).outcome == "allow", "its id was used, by what it cancels"
+    assert judge.decide(order("60", id="b"), state()).outcome == "allow"
+    assert Governor("trading", ledger=book).decide(order("150", id="c"), state()).outcome == "deny"
+    assert rerun(book).same == rerun(book).decisions == 5
+
+
+def test_what_was_denied_was_not_spent(book: Ledger) -> None:
+    limit = "{name: hour, unit: money, measure: value_in(3600), max: 800}"
+    spending = parse_text(f"---\nsolon: 1\nid: b\ntitle: B\nlimits:\n  custom:\n    - {limit}\n---\n# B\n", "b.md")
+    judge = Governor(spending, ledger=book)
+    for qty, outcome in (("9", "deny"), ("5", "allow"), ("4", "deny"), ("3", "allow"), ("1", "deny")):
+        act = order(qty, id=f"r{qty}{outcome}", kind="spend", stop=None)
+        assert judge.decide(act, state()).outcome == outcome, qty
+    assert rerun(book).same == 5
+
+
+def test_the_throttle_latches_until_a_risk_manager_lifts_it(tmp_path: Path, book: Ledger) -> None:
+    rules, clock = desk("max_repeated_executions: 2"), Clock()
+    switch = Switch.create(tmp_path / "switch.db", now=clock)
+
+    def opened() -> Governor:
+        return Governor(rules, ledger=book, switch=switch, registry=registry(manager="a"), now=clock)  # type: ignore[arg-type]
+
+    fills = [
+        {"id": f"f{i}", "agent": "buffett", "symbol": "ACME", "side": "buy", "qty": "1", "ts": f"2026-11-20T15:29:5{i}Z"}
+        for i in range(2)
+    ]
+    first = opened().decide(order("1", id="a"), state(executions=fills))
+    assert [r.code for r in first.reasons if r.status != "ok"] == ["max_repeated_executions"]
+    later = opened()
+    assert later.decide(order("1", id="b"), state()).outcome == "deny", "the executions are forgotten, the throttle is not"
+    assert later.decide(order("1", id="c", symbol="ZED"), state(position("ZED"))).outcome == "allow", "elsewhere it may trade"
+    record = {"network": "test", "agent": "buffett", "symbol": "ACME", "issued_at": clock()}
+    with pytest.raises(IntegrityError, match="may relax"):
+        later.re_enable(seal("re-enable", record, [key("b")]))
+    later.re_enable(seal("re-enable", record, [key("a")]))
+    assert later.decide(order("1", id="d"), state(position(), position("ZED"))).outcome == "allow"
+    with pytest.raises(InputError, match="not disabled"):
+        later.re_enable(seal("re-enable", record, [key("a")]))
+    assert rerun(book).same == rerun(book).decisions == 4
+
+
+def test_no_rollback_by_way_of_another_constitution(book: Ledger) -> None:
+    Governor(newer(2, "1.9"), ledger=book)  # type: ignore[arg-type]
+    Governor("five-laws", ledger=book)
+    with pytest.raises(ConstitutionError, match="above 2"):
+        Governor("trading", ledger=book)
+    Governor(newer(2, "1.9"), ledger=book)  # type: ignore[arg-type]

@@ -1,0 +1,150 @@
+"""The steps of a decision that the governor and the replay of its ledger share, so that both do exactly the same."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from solon.policy.assess import Judge
+from solon.policy.book import MINUTE, Book
+from solon.policy.custom import SECONDS
+from solon.policy.parsing import load_action, load_state, parse_action, parse_request, parse_state, strict_json, timestamp
+from solon.policy.rules import Rules
+from solon.policy.types import MICROSECONDS, Action, Ladder, Reason, Severity, State, TextRequest, Verdict
+
+Given = Mapping[str, Any] | str | bytes
+RESERVING = ("order", "spend", "stop", "flatten")
+UNTOLD = Decimal(10) ** 18  # exposure of an order whose value is not known
+THROTTLE = "max_repeated_executions"
+MOST = 10_000  # actions kept in mind
+
+
+def judged(judge: Judge, action: Action, book: Book, approved: bool) -> Verdict:
+    """The pure judgement."""
+    return judge.assess(action, book, approved=approved).verdict
+
+
+def add_pending(book: Book, order: Action) -> None:
+    """An order that was allowed, and that the state does not show yet, works."""
+    if order.kind in RESERVING:
+        book.work(order)
+    book.note(order)
+
+
+def note(book: Book, action: Action, verdict: Verdict) -> None:
+    """Count an action on the book: allowed orders work; others were messages, and their id stays free."""
+    if verdict.outcome != "allow" or action.kind == "cancel":
+        book.message(replace(action, ts=received(action, book)))
+    else:
+        add_pending(book, action)
+    if verdict.outcome == "allow" and action.kind == "cancel" and action.symbol in book.lines:
+        book.cancel(action.symbol, action.id)
+
+
+def received(action: Action, book: Book) -> int:
+    """When an action counts as sent: an agent cannot date it before the state that it was judged on."""
+    return max(action.ts, book.now)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An action that was decided: a name for the log, when it was received, whether it was allowed."""
+
+    name: str
+    action: Action
+    at: int
+    allowed: bool
+
+
+class Memory:
+    """What agents sent lately, as long as any rule looks back: a new state must not wipe out message counts and spending."""
+
+    def __init__(self, rules: Rules) -> None:
+        windows = [MINUTE, rules.bounds.get("duplicate_order_window_seconds", 0)]
+        windows += [int(rule.argument) * MICROSECONDS for rule in rules.custom if rule.measure in SECONDS]
+        self.window = max(windows)
+        self._run, self._count = secrets.token_hex(4), 0
+        self._sent: deque[Sent] = deque(maxlen=MOST)
+
+    def name(self) -> str:
+        """A name for the next action, of this memory alone."""
+        self._count += 1
+        return f"{self._run}:{self._count}"
+
+    def add(self, sent: Sent) -> None:
+        self._sent.append(sent)
+
+    def forget(self, action: Action) -> None:
+        """An action that did not become a decision."""
+        self._sent = deque((sent for sent in self._sent if sent.action is not action), maxlen=MOST)
+
+    def since(self, state: State, known: set[str]) -> list[Sent]:
+        """What was sent within the window before a state or after it, and is not in `known`, in order of time."""
+        found = (s for s in self._sent if s.at > state.as_of - self.window and not (s.allowed and s.action.id in known))
+        return sorted(found, key=lambda s: s.at)
+
+
+def sent_of(body: Mapping[str, Any], action: Action) -> Sent:
+    """What a logged decision says was sent."""
+    at = timestamp(body["at"], "at")[0] if "at" in body else action.ts
+    return Sent(body.get("name", ""), action, at, body["verdict"]["outcome"] == "allow")
+
+
+def recall(book: Book, earlier: Iterable[Sent]) -> None:
+    """Count earlier actions on a new book: allowed ones with their value, but no longer as working."""
+    for sent in earlier:
+        action = replace(sent.action, ts=sent.at)
+        book.note(action) if sent.allowed and action.kind != "cancel" else book.message(action)
+
+
+def throttles(verdict: Verdict) -> bool:
+    """Whether this decision says that an agent repeats its executions too fast in an instrument."""
+    return any(reason.code == THROTTLE and reason.status == "breach" for reason in verdict.reasons)
+
+
+def denial(code: str, text: str, ladder: Ladder, constitution: str) -> Verdict:
+    """A denial for a reason outside the limits."""
+    reason = Reason(code, code, None, "", "flag", "breach", text, Severity.high)
+    return Verdict("deny", (reason,), None, ladder, (f"{code}: deny",), constitution)
+
+
+def plain(verdict: Verdict) -> dict[str, Any]:
+    """The verdict for the log: only reasons that are not ok, as the rest follows from the inputs."""
+    record = replace(verdict, reasons=tuple(reason for reason in verdict.reasons if reason.status != "ok")).as_dict()
+    del record["ledger_index"], record["constitution_hash"]
+    return record
+
+
+def action_of(value: Action | Given) -> Action:
+    if isinstance(value, Action):
+        return value
+    return load_action(value) if isinstance(value, str | bytes) else parse_action(value)
+
+
+def request_of(value: TextRequest | Given) -> TextRequest:
+    if isinstance(value, TextRequest):
+        return value
+    return parse_request(strict_json(value, "action") if isinstance(value, str | bytes) else value)
+
+
+def mark_of(given: Any) -> str:
+    """SHA-256 of an input as it came; of records, of their Python text."""
+    data = given if isinstance(given, bytes) else (given if isinstance(given, str) else repr(given)).encode("utf-8", "replace")
+    return hashlib.sha256(data).hexdigest()
+
+
+def exposure_of(verdict: Verdict) -> Decimal:
+    """The order's value in account currency, for the rank of its review; what cannot be told ranks above everything."""
+    value = verdict.assessment.trade.value if verdict.assessment is not None else None
+    return UNTOLD if value is None else Decimal(value).scaleb(-18)
+
+
+def state_of(value: State | Given) -> State:
+    if isinstance(value, State):
+        return value
+    return load_state(value) if isinstance(value, str | bytes) else parse_state(value)
