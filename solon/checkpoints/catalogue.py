@@ -47,8 +47,11 @@ def check_ref_name(name: str) -> None:
     Raises:
         InputError
     """
-    if not REF_NAME.fullmatch(name):
-        raise InputError(f"tag {name!r}: expected letters, digits, '.', '_' or '-', at most 100", mend="choose another name")
+    if not isinstance(name, str) or not REF_NAME.fullmatch(name) or name in ("head", "latest"):
+        raise InputError(
+            f"tag {name!r}: expected letters, digits, '.', '_' or '-', at most 100, not head or latest",
+            mend="choose another name",
+        )
 
 
 class Catalogue:
@@ -122,6 +125,7 @@ class Catalogue:
             UnknownCheckpoint
         """
         known = set(self.manifests()) | set(self.corrupt)
+        ref = ref if isinstance(ref, str) else str(ref)
         if ref in known:
             return ref
         tags = self.refs("tags")

@@ -19,8 +19,9 @@ from typing import Any
 import blake3
 import rfc8785
 
-from solon.checkpoints.errors import CorruptManifest, UnknownTensor
+from solon.checkpoints.errors import CorruptManifest, UnknownTensor, UnsupportedState
 from solon.checkpoints.health import Health
+from solon.checkpoints.tensors import CHUNK, DTYPES
 from solon.errors import nearest
 
 FORMAT = 1
@@ -54,8 +55,12 @@ class Entry:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Entry:
-        shape = record["shape"]
-        health = record.get("health")
+        shape, health = record["shape"], record.get("health")
+        if record["dtype"] not in DTYPES:
+            raise ValueError(f"dtype {record['dtype']} is unknown to this version of torch")
+        size = math.prod(shape) * itemsize(record["dtype"])
+        if any(type(n) is not int or n < 0 for n in shape) or -(-size // CHUNK) != len(record["chunks"]):
+            raise ValueError(f"{record['dtype']} {shape} does not take {len(record['chunks'])} chunks")
         return cls(
             record["chunks"],
             record["dtype"],
@@ -83,7 +88,17 @@ class Manifest:
     description: dict[str, Any] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
-        """Canonical bytes with the hash filled in."""
+        """Canonical bytes with the hash filled in.
+
+        Raises:
+            UnsupportedState: a name or value that RFC 8785 cannot write.
+        """
+        try:
+            return self._to_bytes()
+        except rfc8785.CanonicalizationError as error:
+            raise UnsupportedState(f"{self.id} cannot be written: {error}", mend="use plain text in names and states") from error
+
+    def _to_bytes(self) -> bytes:
         record = {
             "format": FORMAT,
             "hash": ZERO,
@@ -151,8 +166,6 @@ def canonical_object(values: dict[str, bytes]) -> bytes:
 
 def itemsize(dtype: str) -> int:
     """Bytes per element of a stored dtype."""
-    from solon.checkpoints.tensors import DTYPES
-
     return DTYPES[dtype].itemsize
 
 
@@ -202,14 +215,16 @@ def load(path: Path) -> Manifest:
 
 def plain(value: Any) -> Any:
     """Free metadata as JSON that RFC 8785 can write: NaN and Inf become words, other objects their text."""
-    if isinstance(value, bool) or value is None or isinstance(value, str):
+    if isinstance(value, bool) or value is None:
         return value
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()  # a lone surrogate, as odd file names have, becomes a question mark
     if isinstance(value, int):
         return value if abs(value) < 2**53 else str(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {plain(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(item) for item in value]
     if hasattr(value, "item") and getattr(value, "size", None) == 1:

@@ -157,7 +157,10 @@ def read_footer(path: Path) -> list[tuple[str, int, int]]:
         raise CorruptPack(f"{path}: cannot be read ({error.strerror})", mend="run fsck; restore another checkpoint") from error
     if blake3.blake3(footer).digest() != digest:
         raise CorruptPack(f"{path}: its table of chunks does not match its hash", mend="run fsck; restore another checkpoint")
-    return [(name, offset, size) for name, offset, size in json.loads(footer)]
+    entries = [(str(name), int(offset), int(length)) for name, offset, length in json.loads(footer)]
+    if any(length < 0 or offset < len(MAGIC) or offset + length > start for _, offset, length in entries):
+        raise CorruptPack(f"{path}: its table of chunks points outside the file", mend="run fsck; restore another checkpoint")
+    return entries
 
 
 class Index:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from solon.checkpoints.errors import MissingPart, UnsupportedState, WrongModel
+from solon.checkpoints.errors import CorruptManifest, MissingPart, UnsupportedState, WrongModel
 from solon.checkpoints.tensors import refuse_unsupported
 
 Fetch = Callable[[str], torch.Tensor]  # stored tensor name -> fresh CPU tensor
@@ -66,26 +66,64 @@ def encode(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
     Raises:
         UnsupportedState: names the path of a value without a typed form.
     """
-    if value is None or isinstance(value, (bool, str)):
-        return value
-    if isinstance(value, int):
-        return value if abs(value) < 2**53 else {"$": "int", "v": str(value)}
-    if isinstance(value, float):
-        return {"$": "float", "v": value.hex()}
     if isinstance(value, torch.Tensor):
         refuse_unsupported(path, value)
-        tensors[path] = value
-        return {"$": "tensor", "v": path, "device": value.device.type}
+        return {"$": "tensor", "v": _file(value, path, tensors), "device": value.device.type}
     if isinstance(value, np.ndarray):
-        tensors[path] = torch.from_numpy(np.ascontiguousarray(value))
-        return {"$": "numpy", "v": path}
-    if isinstance(value, np.generic):
-        return {"$": "numpy_scalar", "dtype": value.dtype.str, "v": base64.b64encode(value.tobytes()).decode()}
+        return _encode_array(value, path, tensors)
+    if isinstance(value, np.generic) and value.dtype.names is None and not value.dtype.hasobject:
+        return {"$": "numpy_scalar", "dtype": value.dtype.str, "v": _text(value.tobytes())}
+    leaf = _encode_leaf(value)
+    return _encode_collection(value, path, tensors) if leaf is NotImplemented else leaf
+
+
+def _encode_leaf(value: Any) -> Any:
+    """Plain values; NotImplemented for what is none."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value) if _whole(value) else {"$": "text", "v": _text(value.encode("utf-8", "surrogatepass"))}
+    if isinstance(value, int):
+        return int(value) if abs(value) < 2**53 else {"$": "int", "v": str(int(value))}
+    if isinstance(value, float):
+        return {"$": "float", "v": value.hex()}
+    if isinstance(value, complex):
+        return {"$": "complex", "v": [value.real.hex(), value.imag.hex()]}
     if isinstance(value, bytes):
-        return {"$": "bytes", "v": base64.b64encode(value).decode()}
+        return {"$": "bytes", "v": _text(value)}
     if isinstance(value, (torch.dtype, torch.device)):
         return {"$": type(value).__name__, "v": str(value).removeprefix("torch.")}
-    return _encode_collection(value, path, tensors)
+    return NotImplemented
+
+
+def _encode_array(value: np.ndarray[Any, Any], path: str, tensors: dict[str, torch.Tensor]) -> Any:
+    """Arrays of dtypes that torch has become tensors; text, dates and the like are written out."""
+    try:
+        tensor = torch.from_numpy(np.ascontiguousarray(value)).reshape(value.shape)
+        return {"$": "numpy", "v": _file(tensor, path, tensors)}
+    except (TypeError, ValueError):
+        if value.dtype.hasobject or value.dtype.names is not None:
+            raise UnsupportedState(
+                f"{path}: an array of dtype {value.dtype} has no typed form", mend="keep arrays of numbers or text"
+            ) from None
+        return {"$": "array", "dtype": value.dtype.str, "shape": list(value.shape), "v": _text(value.tobytes())}
+
+
+def _file(tensor: torch.Tensor, path: str, tensors: dict[str, torch.Tensor]) -> str:
+    """Put a tensor under its path, or beside it: keys such as 1 and "1", or "a/b", can name one place twice."""
+    while path in tensors:
+        path += "'"
+    tensors[path] = tensor
+    return path
+
+
+def _whole(text: str) -> bool:
+    """Whether a text can be written as UTF-8: it holds no lone surrogates."""
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
 
 
 def _encode_collection(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
@@ -94,13 +132,17 @@ def _encode_collection(value: Any, path: str, tensors: dict[str, torch.Tensor]) 
 
     if type(value) is list:
         return items(value)
-    for kind, tag in ((tuple, "tuple"), (deque, "deque"), (set, "set")):
-        if type(value) is kind or (kind is tuple and isinstance(value, tuple) and hasattr(value, "_fields")):
-            return {"$": tag, "v": items(sorted(value) if kind is set else value)}
+    if isinstance(value, tuple):  # named tuples come back as plain ones
+        return {"$": "size" if isinstance(value, torch.Size) else "tuple", "v": items(value)}
+    if isinstance(value, (set, frozenset)):
+        tag = "frozenset" if isinstance(value, frozenset) else "set"
+        return {"$": tag, "v": items(sorted(value, key=lambda item: (type(item).__name__, repr(item))))}
+    if type(value) is deque:
+        return {"$": "deque", "v": items(value), "maxlen": value.maxlen}
     if isinstance(value, dict):
         tag = {Counter: "counter", OrderedDict: "ordered", defaultdict: "dict"}.get(type(value), "dict")
-        if tag == "dict" and all(isinstance(key, str) and key != "$" for key in value):
-            return {key: encode(item, f"{path}/{key}", tensors) for key, item in value.items()}
+        if tag == "dict" and all(isinstance(key, str) and key != "$" and _whole(key) for key in value):
+            return {str.__str__(key): encode(item, f"{path}/{key}", tensors) for key, item in value.items()}
         pairs = [[encode(k, f"{path}/key", tensors), encode(v, f"{path}/{k}", tensors)] for k, v in value.items()]
         return {"$": tag, "v": pairs}
     raise UnsupportedState(
@@ -124,18 +166,34 @@ def decode(tree: Any, fetch: Fetch) -> Any:
     return _LEAVES[tag](tree, value, fetch)
 
 
+def _array(dtype: str, data: str) -> np.ndarray[Any, Any]:
+    return np.frombuffer(base64.b64decode(data), np.dtype(dtype)).copy()
+
+
+def _dtype(name: str) -> torch.dtype:
+    found = getattr(torch, name, None)
+    if not isinstance(found, torch.dtype):
+        raise CorruptManifest(f"{name!r} is no dtype of torch", mend="restore another checkpoint, or upgrade torch")
+    return found
+
+
 _LEAVES: dict[str, Callable[[Any, Any, Fetch], Any]] = {
     "int": lambda tree, value, fetch: int(value),
     "float": lambda tree, value, fetch: float.fromhex(value),
     "tensor": lambda tree, value, fetch: fetch(value),
     "numpy": lambda tree, value, fetch: fetch(value).numpy(),
-    "numpy_scalar": lambda tree, value, fetch: np.frombuffer(base64.b64decode(value), np.dtype(tree["dtype"]))[0],
+    "array": lambda tree, value, fetch: _array(tree["dtype"], value).reshape(tree["shape"]),
+    "numpy_scalar": lambda tree, value, fetch: _array(tree["dtype"], value)[0],
     "bytes": lambda tree, value, fetch: base64.b64decode(value),
-    "dtype": lambda tree, value, fetch: getattr(torch, value),
+    "text": lambda tree, value, fetch: base64.b64decode(value).decode("utf-8", "surrogatepass"),
+    "complex": lambda tree, value, fetch: complex(*map(float.fromhex, value)),
+    "dtype": lambda tree, value, fetch: _dtype(value),
     "device": lambda tree, value, fetch: torch.device(value),
     "tuple": lambda tree, value, fetch: tuple(decode(item, fetch) for item in value),
-    "deque": lambda tree, value, fetch: deque(decode(item, fetch) for item in value),
+    "size": lambda tree, value, fetch: torch.Size(decode(item, fetch) for item in value),
+    "deque": lambda tree, value, fetch: deque((decode(item, fetch) for item in value), tree.get("maxlen")),
     "set": lambda tree, value, fetch: {decode(item, fetch) for item in value},
+    "frozenset": lambda tree, value, fetch: frozenset(decode(item, fetch) for item in value),
 }
 
 

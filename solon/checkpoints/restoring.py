@@ -36,6 +36,7 @@ from solon.checkpoints.tensors import (
     flat_bytes,
     logical_bytes,
     model_slots,
+    modules,
     read_chunks,
     refuse_overlapping_itself,
 )
@@ -116,12 +117,12 @@ def _broken_ties(manifest: Manifest, slots: list[Slot], retie: bool) -> list[lis
 
 def make_ties(model: torch.nn.Module, groups: list[list[str]]) -> None:
     """Point every alias of a group at its first member again."""
-    tensors = {**dict(model.named_parameters(remove_duplicate=False)), **dict(model.named_buffers(remove_duplicate=False))}
+    tensors = {name: slot.tensor for slot in model_slots(model) for name in slot.names}
+    places = dict(modules(model))
     for canonical, *aliases in groups:
         for alias in aliases:
             path, _, leaf = alias.rpartition(".")
-            module = model.get_submodule(path)
-            registry = module._parameters if leaf in module._parameters else module._buffers
+            registry = places[path]._parameters if leaf in places[path]._parameters else places[path]._buffers
             registry[leaf] = tensors[canonical]  # type: ignore[assignment]
 
 

@@ -11,35 +11,34 @@ root/lock, root/gc.lock     flock: one committer; savers and readers shared agai
 
 from __future__ import annotations
 
+import logging
 import os
-import time
+import threading
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from solon.checkpoints import changes, restoring, saving
-from solon.checkpoints.catalogue import Catalogue, CheckpointInfo, check_ref_name, info
+from solon.checkpoints.catalogue import check_ref_name
 from solon.checkpoints.changes import Track, UndeclaredEdit
-from solon.checkpoints.compare import Diff, compare
 from solon.checkpoints.compose import new_identity
 from solon.checkpoints.describe import describe
-from solon.checkpoints.errors import MissingChunk, Protected, ReadOnlyStore, UnhealthyModel
-from solon.checkpoints.files import locked, require_space
-from solon.checkpoints.health import Health
-from solon.checkpoints.journal import Journal
-from solon.checkpoints.layout import open_folder
-from solon.checkpoints.manifest import Entry, Manifest, load, plain
-from solon.checkpoints.packs import ChunkReader, Index, PackWriter
+from solon.checkpoints.errors import UnhealthyModel
+from solon.checkpoints.files import require_space
+from solon.checkpoints.manifest import Entry, Manifest, plain
+from solon.checkpoints.packs import ChunkReader, PackWriter
 from solon.checkpoints.restoring import Restored
+from solon.checkpoints.shelf import Shelf
 from solon.checkpoints.tensors import Arena, Bytes, model_slots
-from solon.checkpoints.upkeep import FsckReport, GcReport, Retention, collect, fsck_store, usage
+from solon.errors import InputError
+
+log = logging.getLogger("solon.checkpoints")
 
 
 @dataclass
@@ -55,7 +54,7 @@ class Pending:
         return self.future.done()
 
 
-class Store:
+class Store(Shelf):
     """Checkpoints of models in one folder.
 
     Args:
@@ -72,38 +71,24 @@ class Store:
         self, path: str | os.PathLike[str], *, read_only: bool = False, lock_timeout_s: float = 60.0,
         on_undeclared: Callable[[list[str]], None] | None = None,
     ) -> None:  # fmt: skip
-        self.path = Path(path)
-        self.read_only = read_only
-        self.lock_timeout_s = lock_timeout_s
+        super().__init__(path, read_only, lock_timeout_s)
         self.on_undeclared = on_undeclared
-        self.format = open_folder(self.path, read_only, lock_timeout_s)
-        self.index = Index(self.path / "packs")
-        self.journal = Journal(self.path / "journal")
         self.last_undeclared: list[str] = []
         self._arena = Arena()
-        self.catalogue = Catalogue(self.path)
         self._tracks: weakref.WeakKeyDictionary[torch.nn.Module, Track] = weakref.WeakKeyDictionary()
-        self._inflight: Future[str] | None = None
-
-    def _refuse_read_only(self) -> None:
-        if self.read_only:
-            raise ReadOnlyStore(f"{self.path}: opened read-only", mend="open it without read_only")
-
-    def _shared(self) -> Any:
-        return locked(self.path / "gc.lock", shared=True, timeout_s=self.lock_timeout_s, writable=not self.read_only)
-
-    def _exclusive(self) -> Any:
-        return locked(self.path / "lock", timeout_s=self.lock_timeout_s)
+        self._busy = threading.RLock()  # one save or restore of this object at a time: they share `_arena`
 
     def track(self, model: torch.nn.Module) -> Track:
-        """What this process knows about `model` in this store."""
-        return self._tracks.setdefault(model, Track())
+        """What this process knows about `model` in this store.
 
-    def _settle(self) -> None:
-        """Wait for a background save, whose own error its Pending reports."""
-        if self._inflight is not None:
-            self._inflight.exception()
-            self._inflight = None
+        Raises:
+            InputError: it is no module.
+        """
+        if not isinstance(model, torch.nn.Module):
+            raise InputError(
+                f"expected a torch.nn.Module, got {type(model).__name__}", mend="pass the model; other values go in as parts"
+            )
+        return self._tracks.setdefault(model, Track())
 
     # -- saving --------------------------------------------------------------------------------------------------------
 
@@ -123,7 +108,14 @@ class Store:
         Raises:
             UnsupportedTensor, UnsupportedState, ModelUnusable, UnhealthyModel, DiskFull, ReadOnlyStore, WriteFailed, StoreBusy
         """
-        track = self._ready_to_save(model, tag)
+        with self._busy:
+            return self._save(model, metadata, tag, trust_journal, refuse_unhealthy, parts)
+
+    def _save(
+        self, model: torch.nn.Module, metadata: dict[str, Any] | None, tag: str | None, trust_journal: bool,
+        refuse_unhealthy: bool, parts: dict[str, Any],
+    ) -> str:  # fmt: skip
+        track = self._ready_to_save(model, tag, metadata)
         slots, trees = saving.everything(model, parts)
         buffers = saving.Buffers(self._arena, max((slot.nbytes for slot in slots), default=0))
         with self._shared():
@@ -142,9 +134,9 @@ class Store:
 
         The checkpoint is listed only when it is durable. A later save or restore of this store waits for it.
         """
-        track = self._ready_to_save(model, tag)
-        slots, trees = saving.everything(model, parts)
-        with ExitStack() as stack:
+        with ExitStack() as stack, self._busy:
+            track = self._ready_to_save(model, tag, metadata)
+            slots, trees = saving.everything(model, parts)
             stack.enter_context(self._shared())
             self.index.refresh()
             captured = list(saving.capture(slots, track, self.index.__contains__, trust_journal, copies=True))
@@ -154,20 +146,23 @@ class Store:
             declared = set(track.dirty)
             held = stack.pop_all()
 
-        def finish() -> str:
-            with held:
-                return self._write(draft, captured, track, saving.Buffers(self._arena, 0), declared, tag, refuse_unhealthy)
+            def finish() -> str:
+                with held:
+                    return self._write(draft, captured, track, saving.Buffers(self._arena, 0), declared, tag, refuse_unhealthy)
 
-        thread = ThreadPoolExecutor(1)
-        self._inflight = thread.submit(finish)
-        thread.shutdown(wait=False)
-        return Pending(self._inflight)
+            thread = ThreadPoolExecutor(1)
+            self._inflight = thread.submit(finish)
+            thread.shutdown(wait=False)
+            self._inflight.add_done_callback(_log_failure)
+            return Pending(self._inflight)
 
-    def _ready_to_save(self, model: torch.nn.Module, tag: str | None) -> Track:
+    def _ready_to_save(self, model: torch.nn.Module, tag: str | None, metadata: dict[str, Any] | None) -> Track:
         self._settle()
         self._refuse_read_only()
-        if tag:
+        if tag is not None:
             check_ref_name(tag)
+        if metadata is not None and not isinstance(metadata, dict):
+            raise InputError(f"metadata: expected a dict, got {type(metadata).__name__}", mend='{"purpose": "…"} for example')
         track = self.track(model)
         track.refuse_torn()
         return track
@@ -221,22 +216,6 @@ class Store:
                 mend="restore a healthy checkpoint, or save with refuse_unhealthy=False (it is then marked poisoned)",
             )
 
-    def commit(self, draft: Manifest, tag: str | None = None) -> str:
-        """List a manifest whose chunks are all stored; returns its id.
-
-        Raises:
-            MissingChunk, StoreBusy, DiskFull, ReadOnlyStore, WriteFailed
-        """
-        self._refuse_read_only()
-        with self._exclusive():
-            lost = [chunk for chunk in draft.chunks() if chunk not in self.index]
-            if lost:
-                raise MissingChunk(f"{len(lost)} chunks vanished while saving; nothing was committed", mend="save again")
-            self.catalogue.add(draft)
-            if tag:
-                self.catalogue.set_ref("tags", tag, draft.id)
-        return draft.id
-
     def _alarm(self, names: list[str]) -> None:
         self.last_undeclared = names
         if not names:
@@ -268,6 +247,13 @@ class Store:
             CorruptManifest, CorruptPack, CorruptChunk, MissingChunk: found in pass one; nothing was written.
             TornRestore: writing failed; the model is unusable until a restore succeeds.
         """
+        with self._busy:
+            return self._restore(ref, model, changed_only, trust_journal, undo, retie, flags, parts)
+
+    def _restore(
+        self, ref: str, model: torch.nn.Module, changed_only: bool, trust_journal: bool, undo: bool, retie: bool, flags: bool,
+        parts: dict[str, Any],
+    ) -> Restored:  # fmt: skip
         self._settle()
         track = self.track(model)
         with self._shared():
@@ -309,173 +295,13 @@ class Store:
         """Tensors that changed since the last save or restore although no `declare` named them."""
         return [name for name in self.changed(model) if name not in self.track(model).dirty]
 
-    def tensor(self, ref: str, name: str) -> torch.Tensor:
-        """A stored tensor as a fresh CPU tensor, verified.
-
-        Raises:
-            UnknownCheckpoint, UnknownTensor, CorruptStore
-        """
-        with self.reading() as reader:
-            return restoring.load_tensor(self.manifest(ref).entry(name), reader)
-
-    @contextmanager
-    def reading(self) -> Iterator[ChunkReader]:
-        """A reader of verified chunks, during which nothing is collected."""
-        self._settle()
-        with self._shared():
-            self.index.refresh()
-            with ChunkReader(self.index) as reader:
-                yield reader
-
-    def verify(self, ref: str) -> Manifest:
-        """Read every chunk of a checkpoint; returns its manifest.
-
-        Raises:
-            UnknownCheckpoint, CorruptManifest, CorruptPack, CorruptChunk, MissingChunk
-        """
-        with self.reading() as reader:
-            manifest = load(self.path / "manifests" / f"{self.resolve(ref)}.json")
-            for chunk in sorted(manifest.chunks()):
-                reader.read(chunk)
-        return manifest
-
-    # -- names ---------------------------------------------------------------------------------------------------------
-
-    def manifest(self, ref: str) -> Manifest:
-        """The manifest that `ref` names. Raises UnknownCheckpoint, CorruptManifest."""
-        return self.catalogue.manifest(ref)
-
-    def resolve(self, ref: str) -> str:
-        """Id, tag, `head`, or unique prefix -> id. Raises UnknownCheckpoint."""
-        return self.catalogue.resolve(ref)
-
-    def head(self) -> str | None:
-        """The newest checkpoint's id; None in an empty store."""
-        return self.catalogue.head()
-
-    def log(self) -> list[CheckpointInfo]:
-        """Complete checkpoints, oldest first. Those with damaged manifests or missing chunks are left out; `fsck` names them."""
-        self._settle()
-        self.index.refresh()
-        tags: dict[str, list[str]] = {}
-        for tag, name in self.tags().items():
-            tags.setdefault(name, []).append(tag)
-        listed = sorted(self.catalogue.manifests().values(), key=lambda m: (m.sequence, m.id))
-        return [info(m, tuple(sorted(tags.get(m.id, ())))) for m in listed if all(chunk in self.index for chunk in m.chunks())]
-
-    def tag(self, ref: str, name: str) -> str:
-        """Name a checkpoint; a tag protects it. Returns the id. Raises UnknownCheckpoint, InputError."""
-        return self._point("tags", ref, name)
-
-    def pin(self, ref: str, name: str) -> str:
-        """Hold a checkpoint as a rollback target until `unpin`. Returns the id."""
-        return self._point("pins", ref, name)
-
-    def untag(self, name: str) -> None:
-        """Remove a tag. Raises UnknownCheckpoint."""
-        self._drop("tags", name)
-
-    def unpin(self, name: str) -> None:
-        """Release a rollback target. Raises UnknownCheckpoint."""
-        self._drop("pins", name)
-
-    def tags(self) -> dict[str, str]:
-        """Tag -> id."""
-        return self.catalogue.refs("tags")
-
-    def pins(self) -> dict[str, str]:
-        """Pin -> id."""
-        return self.catalogue.refs("pins")
-
-    def _point(self, kind: str, ref: str, name: str) -> str:
-        self._refuse_read_only()
-        check_ref_name(name)
-        target = self.resolve(ref)
-        with self._exclusive():
-            self.catalogue.set_ref(kind, name, target)
-        return target
-
-    def _drop(self, kind: str, name: str) -> None:
-        self._refuse_read_only()
-        with self._exclusive():
-            self.catalogue.drop_ref(kind, name)
-
-    # -- comparing and upkeep --------------------------------------------------------------------------------------------
-
-    def diff(self, a: str, b: str, *, stats: bool = True) -> Diff:
-        """What differs between two checkpoints, without a model. `stats=False` reads no tensor.
-
-        Raises:
-            UnknownCheckpoint, CorruptStore
-        """
-        with self.reading() as reader:
-            return compare(self.manifest(a), self.manifest(b), reader if stats else None)
-
-    def protected(self) -> dict[str, str]:
-        """Id -> why it may not be deleted."""
-        return self.catalogue.protected()
-
-    def delete(self, ref: str) -> str:
-        """Move one checkpoint to the trash; its chunks are freed by `gc`.
-
-        Raises:
-            UnknownCheckpoint, Protected
-        """
-        self._settle()
-        self._refuse_read_only()
-        target = self.resolve(ref)
-        with self._exclusive():
-            why = self.protected().get(target)
-            if why:
-                raise Protected(f"{target} is protected: {why}", mend="remove the tag or pin; a baseline and the newest stay")
-            self.catalogue.remove(target, self.path / "trash" / str(int(time.time())))
-        return target
-
-    def prune(self, retention: Retention) -> list[str]:
-        """Delete what `retention` does not keep; baselines, tags, rollback targets and the newest always stay."""
-        kept = retention.keep(self.log()) | set(self.protected())
-        return [self.delete(one.id) for one in self.log() if one.id not in kept]
-
-    def gc(self, *, grace_s: float = 3600.0, dry_run: bool = False) -> GcReport:
-        """Move packs that nothing needs to the trash, rewrite those less than half needed, empty trash older than `grace_s`.
-
-        Raises:
-            StoreBusy: a save or restore is running. ReadOnlyStore, DiskFull
-        """
-        self._settle()
-        self._refuse_read_only()
-        # savers hold gc.lock before they take lock, so the order here must be the same
-        with locked(self.path / "gc.lock", timeout_s=self.lock_timeout_s), self._exclusive():
-            self.index.refresh()
-            live = {chunk for m in self.catalogue.manifests().values() for chunk in m.chunks()}
-            report = collect(self.path, self.index, live, bool(self.catalogue.corrupt), grace_s, dry_run)
-            self.index.refresh()
-        return report
-
-    def fsck(self) -> FsckReport:
-        """Check every byte: packs, manifests, references, refs, journal. Damaged chunks are written anew by the next save."""
-        self._settle()
-        with self._shared():
-            self.index.refresh()
-            self.catalogue.forget()
-            manifests = dict(self.catalogue.manifests())
-            refs = {
-                f"{kind}/{name}": target
-                for kind in ("heads", "tags", "pins")
-                for name, target in self.catalogue.refs(kind).items()
-            }
-            return fsck_store(self.path, self.index, manifests, dict(self.catalogue.corrupt), refs, self.journal)
-
-    def disk_usage(self) -> dict[str, Any]:
-        """Bytes: `physical` (files), `logical` (sum over checkpoints), `shared`, `trash`, `unique` by checkpoint id."""
-        self._settle()
-        self.index.refresh()
-        return usage(self.path, self.catalogue.manifests())
-
-    def health(self, ref: str) -> dict[str, Health]:
-        """Tensor name -> health as recorded when saved."""
-        return {name: e.health for name, e in self.manifest(ref).entries.items() if e.health and e.kind != "part"}
-
     def images(self, model: torch.nn.Module) -> dict[str, Bytes]:
         """Private copies of all live tensors' bytes, for an undo in memory."""
         return restoring.images_of(model_slots(model))
+
+
+def _log_failure(future: Future[str]) -> None:
+    """A background save that failed is told even when nobody asks for its result."""
+    error = future.exception()
+    if error is not None:
+        log.error("a background save failed, nothing was committed: %s", error)

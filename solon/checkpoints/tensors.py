@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from solon.checkpoints.errors import UnsupportedTensor, WriteFailed
+from solon.checkpoints.errors import UnsupportedTensor
 
 CHUNK = 16 * 2**20  # bytes
 
@@ -99,14 +99,23 @@ def model_slots(model: torch.nn.Module) -> list[Slot]:
 
 
 def modules(model: torch.nn.Module, path: str = "") -> list[tuple[str, torch.nn.Module]]:
-    """(dotted path, module), as `named_modules(remove_duplicate=False)` without its slow nested generators."""
+    """(dotted path, module), as `named_modules(remove_duplicate=False)` without its slow nested generators.
+
+    The wrapper that torch.compile puts around a module is passed over, so a model has the same names compiled or not.
+    """
     found, waiting = [], [(path, model)]
     while waiting:
         path, module = waiting.pop()
         found.append((path, module))
-        children = [(f"{path}.{name}" if path else name, child) for name, child in module._modules.items() if child is not None]
+        children = [(_below(path, name), child) for name, child in module._modules.items() if child is not None]
         waiting += reversed(children)
     return found
+
+
+def _below(path: str, name: str) -> str:
+    if name == "_orig_mod":
+        return path
+    return f"{path}.{name}" if path else name
 
 
 def add_alias(found: dict[Any, Slot], kind: str, name: str, tensor: torch.Tensor) -> None:
@@ -246,6 +255,4 @@ def refuse_overlapping_itself(name: str, tensor: torch.Tensor) -> None:
 
 def empty_like_stored(dtype: str, shape: Iterable[int]) -> torch.Tensor:
     """A fresh CPU tensor for stored bytes."""
-    if dtype not in DTYPES:
-        raise WriteFailed(f"dtype {dtype} is unknown to this version of torch", mend="upgrade torch")
     return torch.empty(tuple(shape), dtype=DTYPES[dtype])
