@@ -183,6 +183,7 @@ def parse(data: bytes, path: Path) -> Manifest:
             raise ValueError("its bytes do not match its hash")
         if record["format"] != FORMAT:
             raise ValueError(f"format {record['format']}, this version reads {FORMAT}")
+        _check_fields(record)
         return Manifest(
             record["id"],
             record["sequence"],
@@ -199,6 +200,26 @@ def parse(data: bytes, path: Path) -> Manifest:
         )
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise CorruptManifest(f"{path}: {error}", mend="restore another checkpoint; fsck lists the good ones") from error
+
+
+_FIELDS: dict[str, Any] = {
+    "id": str, "sequence": int, "created": str, "parent": (str, type(None)), "entries": dict, "ties": list, "flags": dict,
+    "parts": dict, "metadata": dict, "model_class": str, "poisoned": bool,
+}  # fmt: skip
+
+
+def _check_fields(record: dict[str, Any]) -> None:
+    """Raise ValueError for a field that is absent or of another type: a right hash does not make contents right."""
+    for name, kind in _FIELDS.items():
+        if not isinstance(record[name], kind):
+            raise ValueError(f"{name} is a {type(record[name]).__name__}")
+    for group in record["ties"]:
+        if not isinstance(group, list) or not all(isinstance(name, str) for name in group):
+            raise ValueError("a tie is no list of names")
+        if not group or group[0] not in record["entries"]:
+            raise ValueError(f"the tie {group} belongs to no entry")
+    if not isinstance(record.get("description", {}), dict):
+        raise ValueError("description is no object")
 
 
 def load(path: Path) -> Manifest:

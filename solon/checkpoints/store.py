@@ -147,13 +147,17 @@ class Store(Shelf):
             held = stack.pop_all()
 
             def finish() -> str:
-                with held:
-                    return self._write(draft, captured, track, saving.Buffers(self._arena, 0), declared, tag, refuse_unhealthy)
+                buffers = saving.Buffers(self._arena, 0)  # of no size: every piece is a copy already
+                try:
+                    with held:
+                        return self._write(draft, captured, track, buffers, declared, tag, refuse_unhealthy)
+                except BaseException as error:
+                    log.error("a background save failed, nothing was committed: %s", error)  # also when nobody asks for it
+                    raise
 
             thread = ThreadPoolExecutor(1)
             self._inflight = thread.submit(finish)
             thread.shutdown(wait=False)
-            self._inflight.add_done_callback(_log_failure)
             return Pending(self._inflight)
 
     def _ready_to_save(self, model: torch.nn.Module, tag: str | None, metadata: dict[str, Any] | None) -> Track:
@@ -298,10 +302,3 @@ class Store(Shelf):
     def images(self, model: torch.nn.Module) -> dict[str, Bytes]:
         """Private copies of all live tensors' bytes, for an undo in memory."""
         return restoring.images_of(model_slots(model))
-
-
-def _log_failure(future: Future[str]) -> None:
-    """A background save that failed is told even when nobody asks for its result."""
-    error = future.exception()
-    if error is not None:
-        log.error("a background save failed, nothing was committed: %s", error)
