@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,6 +15,7 @@ from solon.checkpoints import Store
 from solon.checkpoints.errors import UnknownTensor
 from solon.checkpoints.tensors import Bytes, Slot, Writer, logical_bytes, model_slots
 from solon.errors import InputError, nearest
+from solon.lab import lora
 from solon.lab.inspector import WeightInspector
 
 MEMORY_UNDO = 256 * 2**20  # bytes of pre-images kept
@@ -159,26 +159,34 @@ class Edits:
 
     # -- LoRA --------------------------------------------------------------------------------------------------------------
 
-    def lora_apply(self, folder: str | Path, name: str = "adapter") -> list[str]:
+    def lora_apply(self, folder: str | Path, name: str = "adapter", *, check: torch.Tensor | None = None) -> list[str]:
         """Merge a PEFT LoRA adapter into the weights; returns the tensors changed. `lora_remove` undoes it bit for bit.
 
+        The merged model must give the logits that the model gives with the adapter laid over it, up to rounding; else the merge
+        is undone.
+
+        Args:
+            check: token ids (batch, length) for that comparison; default: 16 of the vocabulary, where a configuration tells it.
+
         Raises:
-            InputError: no plain LoRA adapter, it does not fit, or `name` is in use.
+            InputError: no plain LoRA adapter, it does not fit, a target is tied, or `name` is in use. CheckFailed: logits differ.
         """
         if name in self._adapters:
             raise InputError(f"adapter {name!r} is applied already", mend="lora_remove it first, or give another name")
-        updates = read_lora(Path(folder))
+        updates = lora.read(Path(folder))
         slots = {tensor: self._slot(tensor) for tensor in updates}
-        for tensor, (left, right, _) in updates.items():
-            if (left.shape[0], right.shape[1]) != tuple(slots[tensor].tensor.shape):
-                raise InputError(
-                    f"{folder}: {tensor}: the adapter is for {(left.shape[0], right.shape[1])}, "
-                    f"the model has {tuple(slots[tensor].tensor.shape)}",
-                    mend="use the adapter's own base model",
-                )
+        lora.refuse_unfit(str(folder), updates, slots)
+        ids = lora.some_ids(self.model) if check is None else check
+        wanted = None if ids is None else lora.logits_with(self.model, updates, ids)
         self._adapters[name] = {t: logical_bytes(s.tensor).to("cpu", copy=True).numpy() for t, s in slots.items()}
         for tensor, (left, right, weight) in updates.items():
             self.low_rank(tensor, left.to(slots[tensor].tensor.device), right.to(slots[tensor].tensor.device), weight)
+        if wanted is not None and ids is not None:
+            try:
+                self.records[-1]["params"]["logit_difference"] = lora.refuse_other_logits(self.model, wanted, ids)
+            except BaseException:
+                self.lora_remove(name)
+                raise
         return list(updates)
 
     def lora_remove(self, name: str = "adapter") -> None:
@@ -195,43 +203,6 @@ class Edits:
             writer = Writer(tensor, self._slot(tensor).tensor)
             writer.write(0, image)
             writer.close()
-
-
-def read_lora(folder: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor, float]]:
-    """Weight name -> (B, A, scale) of a PEFT LoRA adapter folder.
-
-    Raises:
-        InputError: files are missing, or it is another kind of adapter.
-    """
-    from safetensors.torch import load_file
-
-    config_file, weights_file = folder / "adapter_config.json", folder / "adapter_model.safetensors"
-    if not config_file.is_file() or not weights_file.is_file():
-        raise InputError(
-            f"{folder}: expected adapter_config.json and adapter_model.safetensors", mend="name a PEFT adapter folder"
-        )
-    config = json.loads(config_file.read_text())
-    odd = [key for key in ("use_dora", "rank_pattern", "alpha_pattern", "modules_to_save", "fan_in_fan_out") if config.get(key)]
-    if config.get("peft_type") != "LORA" or odd or config.get("bias", "none") != "none":
-        raise InputError(
-            f"{folder}: expected a plain LoRA adapter, got {config.get('peft_type')} with {odd}",
-            mend="merge it with peft instead",
-        )
-    rank = config["r"]
-    weight = config["lora_alpha"] / (rank**0.5 if config.get("use_rslora") else rank)
-    tensors = load_file(weights_file)
-    found = {}
-    for name, right in tensors.items():
-        if not name.endswith(".lora_A.weight"):
-            continue
-        module = name.removesuffix(".lora_A.weight").removeprefix("base_model.model.")
-        left = tensors.get(name.replace(".lora_A.", ".lora_B."))
-        if left is None:
-            raise InputError(f"{weights_file}: {name} has no lora_B", mend="the adapter is incomplete")
-        found[f"{module}.weight"] = (left, right, weight)
-    if not found:
-        raise InputError(f"{weights_file}: no lora_A tensors", mend="name a PEFT LoRA adapter")
-    return found
 
 
 def _rows_text(rows: slice | list[int] | None) -> Any:

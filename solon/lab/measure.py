@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from solon.checkpoints.files import write_durably
+from solon.checkpoints.saving import flags_of, set_flags
 from solon.errors import InputError
 
 log = logging.getLogger("solon.lab")
@@ -133,16 +134,17 @@ def load_baseline_metrics(path: str | Path | None = None) -> dict[str, Any]:
 def _measure(model: nn.Module, tokenizer: Any, texts: list[str], batch_size: int) -> dict[str, Any]:
     from solon.lab.recovery import with_less_memory
 
-    encoded = [tokenizer(text)["input_ids"] for text in texts]
+    encoded = [torch.as_tensor(tokenizer(text)["input_ids"]).reshape(-1).tolist() for text in texts]
     short = [text for text, ids in zip(texts, encoded, strict=True) if len(ids) < 2]
     if short:
         raise InputError(f"{short[0]!r}: expected at least two tokens", mend="use longer texts")
-    training = model.training
+    _refuse_foreign_ids(model, encoded)
+    flags = flags_of(model)
     model.eval()
     try:
         pairs = with_less_memory(lambda size: _losses(model, encoded, size), batch_size)
     finally:
-        model.train(training)
+        set_flags(model, flags)
     nats, tokens = sum(p[0] for p in pairs), sum(p[1] for p in pairs)
     return {
         "perplexity": math.exp(nats / tokens) if nats / tokens < 700 else math.inf,
@@ -151,6 +153,16 @@ def _measure(model: nn.Module, tokenizer: Any, texts: list[str], batch_size: int
         "texts": len(texts),
         "per_text": [{"nll": nll, "tokens": count} for nll, count in pairs],
     }
+
+
+def _refuse_foreign_ids(model: nn.Module, encoded: list[list[int]]) -> None:
+    """An id outside the vocabulary would be an index error deep in the model, or on a GPU an abort."""
+    known = getattr(getattr(model, "config", None), "vocab_size", None)
+    highest = max((max(ids) for ids in encoded), default=0)
+    if isinstance(known, int) and highest >= known:
+        raise InputError(
+            f"the tokenizer gives the id {highest}, the model knows {known}", mend="use the tokenizer of this very model"
+        )
 
 
 def _losses(model: nn.Module, encoded: list[list[int]], batch_size: int) -> list[tuple[float, int]]:
@@ -162,7 +174,8 @@ def _losses(model: nn.Module, encoded: list[list[int]], batch_size: int) -> list
         ids = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=device)
         mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=device)
         with torch.no_grad():
-            logits = model(input_ids=ids, attention_mask=mask).logits
+            output = model(input_ids=ids, attention_mask=mask)
+        logits = getattr(output, "logits", output)
         logs = torch.log_softmax(logits[:, :-1].float(), dim=-1).gather(2, ids[:, 1:, None])[..., 0]
         nll = -(logs * mask[:, 1:]).double().sum(dim=1)
         found += [(float(value), len(row) - 1) for value, row in zip(nll, rows, strict=True)]

@@ -19,7 +19,8 @@ from solon.checkpoints import Store
 from solon.checkpoints.errors import CorruptStore, UnhealthyModel, UnknownTensor
 from solon.checkpoints.restoring import images_of
 from solon.checkpoints.tensors import model_slots
-from solon.errors import EnvironmentRefused, InputError
+from solon.errors import CheckFailed, EnvironmentRefused, InputError
+from solon.lab import judging
 from tests.lab import tiny
 
 O_PROJ = "model.layers.1.self_attn.o_proj.weight"
@@ -419,6 +420,98 @@ def test_lora_applies_as_peft_merges_and_comes_off_bit_for_bit(model: torch.nn.M
     assert bits(model) == before
     with pytest.raises(InputError, match="not applied"):
         edits.lora_remove()
+
+
+def test_lora_on_a_tied_tensor_or_with_other_parts_is_refused(model: torch.nn.Module, tmp_path: Path) -> None:
+    import peft
+
+    before, edits = bits(model), lab.Edits(model, Store("s"))
+    for targets, match in ((["lm_head"], "one tensor with model.embed_tokens.weight"), (["embed_tokens", "q_proj"], "no pair")):
+        config = peft.LoraConfig(r=2, target_modules=targets, init_lora_weights=False)
+        peft.get_peft_model(tiny.model(), config).save_pretrained(tmp_path / targets[0])
+        with pytest.raises(InputError, match=match):
+            edits.lora_apply(tmp_path / targets[0])
+    assert bits(model) == before
+
+
+def test_a_merge_whose_logits_differ_is_undone(model: torch.nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, before, edits = adapter(tmp_path / "adapter"), bits(model), lab.Edits(model, Store("s"))
+    monkeypatch.setattr("solon.lab.lora.logits_with", lambda m, updates, ids: torch.full((1, 16, 256), 3.0))
+    with pytest.raises(CheckFailed, match="logits differ"):
+        edits.lora_apply(path)
+    assert bits(model) == before
+
+
+def test_a_test_that_edits_weights_has_not_measured_the_edit(model: torch.nn.Module) -> None:
+    before, results = bits(model), iter([3.0, 2.0])
+
+    def test(m: Any) -> Any:
+        with torch.no_grad():
+            m.model.norm.weight.mul_(2)
+        return tiny.losses(next(results))
+
+    with lab.experiment(model, test=test, store="s") as edit:
+        edit.scale(O_PROJ, 1.5)
+    assert edit.outcome == "rolled_back"
+    assert "test_edits" in codes(edit)
+    assert bits(model) == before
+
+
+def test_modes_and_buffers_that_the_test_leaves_are_put_back(model: torch.nn.Module) -> None:
+    model.model.layers[0].train()  # a mixture of modes
+    model.register_buffer("seen", torch.zeros(1))
+    modes = {name: module.training for name, module in model.named_modules()}
+    results = iter([3.0, 2.0])
+
+    def test(m: Any) -> Any:
+        m.train()
+        m.seen += 1
+        return tiny.losses(next(results))
+
+    with lab.experiment(model, test=test, store="s") as edit:
+        edit.scale(O_PROJ, 1.5)
+    assert edit.outcome == "kept"
+    assert model.seen.item() == 0
+    assert {name: module.training for name, module in model.named_modules()} == modes
+    assert Store("s").diff(edit.baseline, edit.checkpoint).names == [O_PROJ]
+
+
+# -- signals at awkward moments ----
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("where", ["judge", "_norms", "_close"])
+def test_a_signal_while_the_edit_is_judged_or_undone_comes_after(
+    model: torch.nn.Module, monkeypatch: pytest.MonkeyPatch, where: str, number: int
+) -> None:
+    before, owner = bits(model), judging if where == "judge" else lab.Experiment
+    real = getattr(owner, where)
+
+    def struck(*arguments: Any) -> Any:
+        signal.raise_signal(number)
+        return real(*arguments)
+
+    monkeypatch.setattr(owner, where, struck)
+    means, kind = (3.0, 2.0) if where == "judge" else (3.0, 4.0), SystemExit if number == signal.SIGTERM else KeyboardInterrupt
+    with pytest.raises(kind), lab.experiment(model, test=falling(*means), store="s") as edit:
+        edit.scale(O_PROJ, 1.5)
+    assert edit.outcome == ("errored" if where == "judge" else "rolled_back")
+    assert bits(model) == before
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert Store("s").pins() == {}
+
+
+def test_a_handler_that_somebody_set_is_asked(model: torch.nn.Module) -> None:
+    heard: list[int] = []
+    old = signal.signal(signal.SIGTERM, lambda received, frame: heard.append(received))
+    try:
+        with lab.experiment(model, test=falling(3.0, 2.0), store="s") as edit:
+            edit.scale(O_PROJ, 1.5)
+            signal.raise_signal(signal.SIGTERM)
+        assert heard == [signal.SIGTERM]
+        assert edit.outcome == "kept"
+    finally:
+        signal.signal(signal.SIGTERM, old)
 
 
 # -- after a crash ----
