@@ -119,7 +119,7 @@ class Catalogue:
         return self._manifests[name]
 
     def resolve(self, ref: str) -> str:
-        """Id, tag, `head` (or `latest`), or unique prefix or last part of an id -> id.
+        """Id, tag, `head` (or `latest`), or unique beginning of an id or of its last eight digits -> id.
 
         Raises:
             UnknownCheckpoint
@@ -132,10 +132,10 @@ class Catalogue:
         target = tags.get(ref) or (self.head() if ref in ("head", "latest") else None)
         if target in known:
             return str(target)
-        matches = sorted(name for name in known if ref and (name.startswith(ref) or name.endswith(f"_{ref}")))
+        matches = sorted(name for name in known if ref and (name.startswith(ref) or _last(name).startswith(ref)))
         if len(matches) == 1:
             return matches[0]
-        hint = f"{len(matches)} ids begin so" if matches else nearest(str(ref), known | set(tags))
+        hint = f"{len(matches)} ids begin so: {', '.join(matches[:3])}, …" if matches else nearest(str(ref), known | set(tags))
         raise UnknownCheckpoint(f"{self.root}: no checkpoint {ref!r}", mend=hint or "`log` lists them")
 
     def head(self) -> str | None:
@@ -183,3 +183,8 @@ class Catalogue:
         if head:
             reasons.setdefault(head, "newest")
         return reasons
+
+
+def _last(name: str) -> str:
+    """The random digits of an id."""
+    return name.rpartition("_")[2]

@@ -8,18 +8,24 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from solon.checkpoints.errors import WrongModel
-from solon.checkpoints.manifest import plain
+from solon.checkpoints.manifest import Manifest, plain
 
 if TYPE_CHECKING:
-    from solon.checkpoints.store import Store
+    from solon.checkpoints.shelf import Shelf
 
 
-def graft(store: Store, onto: str, source: str, names: list[str], metadata: dict[str, Any] | None = None) -> str:
+def graft(store: Shelf, onto: str, source: str, names: list[str], metadata: dict[str, Any] | None = None) -> str:
     """A new checkpoint: `onto`, with the tensors `names` as `source` has them. Parts (optimizer and so on) are left out.
 
     Raises:
         UnknownCheckpoint, UnknownTensor. WrongModel: another shape or dtype there.
     """
+    with store.reading():
+        return store.commit(grafted(store, onto, source, names, metadata))
+
+
+def grafted(store: Shelf, onto: str, source: str, names: list[str], metadata: dict[str, Any] | None = None) -> Manifest:
+    """The manifest that `graft` commits."""
     base, donor = store.manifest(onto), store.manifest(source)
     entries = {name: entry for name, entry in base.entries.items() if entry.kind != "part"}
     for name in names:
@@ -33,12 +39,10 @@ def graft(store: Store, onto: str, source: str, names: list[str], metadata: dict
     text = {"state": "modified", "purpose": f"{', '.join(names)} from {donor.id}", **(metadata or {})}
     poisoned = any(entry.health is not None and not entry.health.finite for entry in entries.values())
     name, created = new_identity()
-    made = replace(
+    return replace(
         base, id=name, created=created, entries=entries, parts={}, metadata=plain(text), parent=base.id, poisoned=poisoned,
         ties=base.model_ties,
     )  # fmt: skip
-    with store.reading():
-        return store.commit(made)
 
 
 def new_identity() -> tuple[str, str]:

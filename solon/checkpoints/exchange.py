@@ -10,6 +10,7 @@ import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +32,15 @@ NAMES = {
     "uint64": "U64", "int64": "I64", "float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64",
     "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "complex64": "C64",
 }  # fmt: skip
-KEPT = (".json", ".txt", ".model", ".jinja", ".tiktoken", ".md")
+KEPT = (
+    "config.json", "generation_config.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*",
+    "merges.txt", "chat_template*", "*.jinja", "*.model", "*.tiktoken", "LICENSE*", "NOTICE*",
+)  # fmt: skip
 
 
 def export_folder(
     store: Store,
-    ref: str,
+    ref: str | Manifest,
     folder: str | Path,
     *,
     hf: bool = False,
@@ -49,6 +53,7 @@ def export_folder(
     the state dict are left out.
 
     Args:
+        ref: a checkpoint's name, or a manifest made of stored chunks.
         hf: also write the configuration that was saved with the checkpoint, so that `from_pretrained` loads the folder.
         like: a model folder whose configuration and tokenizer files are copied (implies `hf`).
 
@@ -62,7 +67,7 @@ def export_folder(
     if source is not None and not (source / CONFIG).is_file():
         raise InputError(f"{source}: expected a model folder with {CONFIG}", mend="name the folder of the model's own base")
     with store.reading() as reader:
-        manifest = store.manifest(ref)
+        manifest = ref if isinstance(ref, Manifest) else store.manifest(ref)
         entries = {name: entry for name, entry in manifest.entries.items() if entry.kind in ("param", "buffer")}
         odd = [f"{name} ({entry.dtype})" for name, entry in entries.items() if entry.dtype not in NAMES]
         if odd:
@@ -104,9 +109,9 @@ def entry_bytes(entry: Entry) -> int:
 
 
 def copy_description(source: Path, target: Path) -> None:
-    """Copy configuration and tokenizer files, but no weights and no index of them."""
+    """Copy configuration, tokenizer and licence files; no weights, and no card or manifest that speaks of other weights."""
     for file in sorted(source.iterdir()):
-        if file.suffix in KEPT and not file.name.endswith(".index.json"):
+        if file.is_file() and any(fnmatch(file.name, pattern) for pattern in KEPT):
             shutil.copyfile(file, target / file.name)
 
 

@@ -178,25 +178,32 @@ class Shelf:
             self.catalogue.remove(target, self.path / "trash" / str(int(time.time())))
         return target
 
-    def prune(self, retention: Retention) -> list[str]:
-        """Delete what `retention` does not keep; baselines, tags, rollback targets and the newest always stay."""
-        kept = retention.keep(self.log()) | set(self.protected())
-        return [self.delete(one.id) for one in self.log() if one.id not in kept]
+    def prune(self, retention: Retention, *, dry_run: bool = False) -> list[str]:
+        """Delete what `retention` does not keep, and return the ids; baselines, tags, rollback targets and the newest stay."""
+        listed = self.log()
+        kept = retention.keep(listed) | set(self.protected())
+        gone = [one.id for one in listed if one.id not in kept]
+        return gone if dry_run else [self.delete(name) for name in gone]
 
-    def gc(self, *, grace_s: float = 3600.0, dry_run: bool = False) -> GcReport:
+    def gc(self, *, grace_s: float = 3600.0, dry_run: bool = False, retention: Retention | None = None) -> GcReport:
         """Move packs that nothing needs to the trash, rewrite those less than half needed, empty trash older than `grace_s`.
+
+        With `retention`, first `prune`. A dry run says what would go, and changes nothing.
 
         Raises:
             StoreBusy: a save or restore is running. ReadOnlyStore, DiskFull
         """
         self._settle()
         self._refuse_read_only()
+        gone = self.prune(retention, dry_run=dry_run) if retention is not None else []
         # savers hold gc.lock before they take lock, so the order here must be the same
         with locked(self.path / "gc.lock", timeout_s=self.lock_timeout_s), self._exclusive():
             self.index.refresh()
-            live = {chunk for m in self.catalogue.manifests().values() for chunk in m.chunks()}
+            staying = [m for m in self.catalogue.manifests().values() if m.id not in gone]
+            live = {chunk for m in staying for chunk in m.chunks()}
             report = collect(self.path, self.index, live, bool(self.catalogue.corrupt), grace_s, dry_run)
             self.index.refresh()
+        report.deleted = gone
         return report
 
     def fsck(self) -> FsckReport:

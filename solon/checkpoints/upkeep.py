@@ -56,8 +56,9 @@ class Retention:
 
 @dataclass
 class GcReport:
-    """Bytes of packs moved to the trash, of live chunks rewritten, and of trash really freed."""
+    """Checkpoints deleted, packs moved to the trash or rewritten, their bytes, and the bytes of trash really freed."""
 
+    deleted: list[str] = field(default_factory=list)
     trashed_packs: list[str] = field(default_factory=list)
     rewritten_packs: list[str] = field(default_factory=list)
     trashed_bytes: int = 0

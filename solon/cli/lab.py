@@ -64,28 +64,11 @@ def log(store: StoreOption = DEFAULT, as_json: JsonFlag = False) -> None:
 @app.command()
 def show(ref: Ref, store: StoreOption = DEFAULT, as_json: JsonFlag = False) -> None:
     """One checkpoint: metadata, parts, ties, tensors with their recorded health."""
-    manifest = _open(store).manifest(ref)
-    tensors = {name: entry.to_json() for name, entry in manifest.entries.items()}
-    if as_json:
-        return emit(
-            {
-                "id": manifest.id,
-                "created": manifest.created,
-                "parent": manifest.parent,
-                "metadata": manifest.metadata,
-                "parts": sorted(manifest.parts),
-                "ties": manifest.ties,
-                "poisoned": manifest.poisoned,
-                "tensors": tensors,
-            }
-        )
-    lines = [manifest.id, f"created {manifest.created}, parent {manifest.parent}", f"metadata {manifest.metadata}"]
-    lines += [
-        f"parts {', '.join(sorted(manifest.parts)) or 'none'}",
-        *(f"tied {' = '.join(group)}" for group in manifest.model_ties),
-    ]
-    lines += [f"  {name:<56} {entry['dtype']} {entry['shape']}" for name, entry in tensors.items()]
-    return _lines(lines)
+    from solon.lab.verbs import show as describe
+    from solon.lab.verbs import show_lines
+
+    found = describe(_open(store), ref)
+    return emit(found) if as_json else _lines(show_lines(found))
 
 
 @app.command()
@@ -119,7 +102,8 @@ def blame(
     found = find(_open(store), tensor, ref)
     if as_json:
         return emit(found)
-    lines = [f"{tensor}: {found['checkpoint']} ({found['created']}) {found['metadata'].get('purpose', '')}"]
+    made = found["metadata"].get("purpose") or found["metadata"].get("experiment") or ""
+    lines = [f"{tensor}: {found['checkpoint']} ({found['created']}) {made}".rstrip()]
     return _lines(
         lines + [f"  {edit['method']} {edit['params']} in {edit['experiment']}: {edit['verdict']}" for edit in found["edits"]]
     )
@@ -130,26 +114,34 @@ def bisect(
     good: Ref,
     bad: Ref,
     test: Annotated[str, typer.Option("--test", help="A command; {} becomes the exported folder. Exit 0 means good.")],
-    like: Annotated[Path | None, typer.Option("--like", help="A model folder whose configuration the exports need.")] = None,
+    tensors: Annotated[bool, typer.Option("--tensors", help="Also find the fewest changed tensors that break it.")] = False,
+    like: Annotated[str | None, typer.Option("--like", help="A model whose tokenizer and configuration the exports get.")] = None,
     store: StoreOption = DEFAULT,
     as_json: JsonFlag = False,
 ) -> None:
     """Find the first checkpoint between a good and a bad one at which a command fails."""
-    from solon.lab import bisect as find
-    from solon.lab.verbs import command_passes
+    from solon.lab.verbs import bisect as find
 
-    opened = _open(store)
-    found = find(opened, good, bad, lambda name: command_passes(opened, name, test, like))
-    return emit(found) if as_json else _lines([f"first bad: {found['first_bad']}", f"last good: {found['last_good']}"])
+    found = find(_open(store), good, bad, test, like, tensors=tensors)
+    if as_json:
+        return emit(found)
+    broken = [f"broken by: {name}" for name in found.get("tensors", [])]
+    return _lines([f"first bad: {found['first_bad']}", f"last good: {found['last_good']}", *broken])
 
 
 @app.command()
-def tag(ref: Ref, name: str, delete: Annotated[bool, typer.Option("--delete")] = False, store: StoreOption = DEFAULT) -> None:
+def tag(
+    ref: Ref,
+    name: Annotated[str | None, typer.Argument(help="The name; one that exists moves here.")] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove the tag instead (then only its name is needed).")] = False,
+    store: StoreOption = DEFAULT,
+    as_json: JsonFlag = False,
+) -> None:
     """Name a checkpoint (and so protect it from retention)."""
-    opened = _open(store, read_only=False)
-    if delete:
-        return opened.untag(name)
-    return _lines([opened.tag(ref, name)])
+    from solon.lab.verbs import tag as make
+
+    made = make(_open(store, read_only=False), ref, name, delete=delete)
+    return emit(made) if as_json else _lines([made["id"] or f"{made['tag']} removed"])
 
 
 @app.command()
@@ -158,11 +150,13 @@ def revert(
     tensors: Annotated[list[str], typer.Argument(help="Names of tensors to take from the source.")],
     onto: Annotated[str, typer.Option("--onto", help="The checkpoint that gets them.")] = "head",
     store: StoreOption = DEFAULT,
+    as_json: JsonFlag = False,
 ) -> None:
     """A new checkpoint with some tensors as they were in an older one."""
     from solon.lab import revert as make
 
-    _lines([make(_open(store, read_only=False), source, tensors, onto)])
+    made = make(_open(store, read_only=False), source, tensors, onto)
+    return emit({"id": made, "tensors": tensors}) if as_json else _lines([made])
 
 
 @app.command()
@@ -207,14 +201,11 @@ def gc(
     from dataclasses import asdict
 
     from solon.checkpoints import Retention
+    from solon.lab.verbs import gc_lines
 
-    opened = _open(store, read_only=False)
-    deleted = opened.prune(Retention(keep_last=keep_last)) if keep_last is not None and not dry_run else []
-    report = opened.gc(grace_s=grace, dry_run=dry_run)
-    if as_json:
-        return emit({"deleted": deleted, **asdict(report)})
-    text = f"{len(deleted)} checkpoints deleted; {_size(report.trashed_bytes)} {'would go' if dry_run else 'went'} to the trash"
-    return _lines([f"{text}; {_size(report.freed_bytes)} freed{f'; {report.note}' if report.note else ''}"])
+    retention = Retention(keep_last=keep_last) if keep_last is not None else None
+    report = _open(store, read_only=False).gc(grace_s=grace, dry_run=dry_run, retention=retention)
+    return emit(asdict(report)) if as_json else _lines(gc_lines(report))
 
 
 @app.command()
@@ -234,12 +225,18 @@ def export(
 
 
 @app.command("import")
-def import_(folder: Path, tag: Annotated[str | None, typer.Option("--tag")] = None, store: StoreOption = DEFAULT) -> None:
-    """Store the model of a folder as a baseline."""
+def import_(
+    folder: Annotated[str, typer.Argument(metavar="MODEL", help="A model, or a folder or file of safetensors.")],
+    tag: Annotated[str | None, typer.Option("--tag", help="Name the checkpoint.")] = None,
+    store: StoreOption = DEFAULT,
+    as_json: JsonFlag = False,
+) -> None:
+    """Store a model as a baseline; the store is made when absent."""
     from solon.checkpoints import Store
-    from solon.checkpoints.exchange import import_folder
+    from solon.lab.verbs import import_model
 
-    _lines([import_folder(Store(store), folder, tag=tag)])
+    made = import_model(Store(store), folder, tag)
+    return emit({"id": made, "tag": tag}) if as_json else _lines([made])
 
 
 @app.command()

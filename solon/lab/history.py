@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from torch import nn
 
 from solon.checkpoints import Store
-from solon.checkpoints.compose import graft
+from solon.checkpoints.compose import graft, grafted
+from solon.checkpoints.manifest import Manifest
+from solon.checkpoints.tensors import model_slots
 from solon.errors import InputError
 
 
@@ -100,10 +103,6 @@ def bisect_tensors(store: Store, good: str, bad: str, model: nn.Module, passes: 
     target = {name: store.tensor(bad, name) for name in names}
 
     def fails(subset: list[str]) -> bool:
-        import torch
-
-        from solon.checkpoints.tensors import model_slots
-
         store.restore(good, model, changed_only=True)
         slots = {alias: slot for slot in model_slots(model) for alias in slot.names}
         with torch.no_grad():
@@ -112,13 +111,23 @@ def bisect_tensors(store: Store, good: str, bad: str, model: nn.Module, passes: 
         return not passes(model)
 
     try:
-        if fails([]) or not fails(names):
-            raise InputError(
-                "bisect: expected the good one to pass and all changes together to fail", mend="choose other ends or another test"
-            )
-        return _ddmin(names, fails)
+        return _guilty(names, fails)
     finally:
         store.restore(good, model, changed_only=True)
+
+
+def bisect_stored_tensors(store: Store, good: str, bad: str, passes: Callable[[Manifest], bool]) -> list[str]:
+    """As `bisect_tensors`, without a model: `passes` gets manifests of `good` with some tensors of `bad`, committed nowhere."""
+    names = store.diff(good, bad, stats=False).names
+    return _guilty(names, lambda subset: not passes(grafted(store, good, bad, subset)))
+
+
+def _guilty(names: list[str], fails: Callable[[list[str]], bool]) -> list[str]:
+    if fails([]) or not fails(names):
+        raise InputError(
+            "bisect: expected the good one to pass and all changes together to fail", mend="choose other ends or another test"
+        )
+    return _ddmin(names, fails)
 
 
 def _ddmin(names: list[str], fails: Callable[[list[str]], bool]) -> list[str]:

@@ -16,26 +16,48 @@ from typing import Any
 
 import torch
 
-from solon.checkpoints import Store
-from solon.checkpoints.exchange import export_folder
+from solon.checkpoints import GcReport, Store
+from solon.checkpoints.exchange import export_folder, import_folder
+from solon.checkpoints.manifest import Manifest
 from solon.errors import InputError, SolonError
+from solon.lab import history
 from solon.lab.experiments import experiment
 
 
-def command_passes(store: Store, ref: str, command: str, like: Path | None = None) -> bool:
+def bisect(store: Store, good: str, bad: str, command: str, model: str | None = None, *, tensors: bool = False) -> dict[str, Any]:
+    """`lab.bisect` with a command as the test, and with `tensors` also the smallest set of changed tensors that breaks it.
+
+    Returns:
+        `first_bad`, `last_good`, `tested`, and `tensors` when asked for.
+
+    Raises:
+        InputError: the ends do not behave as claimed, or the command cannot be started. UnknownCheckpoint, ModelError
+    """
+    like = _folder_of(model)
+    found = history.bisect(store, good, bad, lambda name: command_passes(store, name, command, like))
+    if tensors:
+        found["tensors"] = history.bisect_stored_tensors(
+            store, found["last_good"], found["first_bad"], lambda made: command_passes(store, made, command, like)
+        )
+    return found
+
+
+def command_passes(store: Store, ref: str | Manifest, command: str, like: Path | None = None) -> bool:
     """Export a checkpoint to a temporary folder and run `command` on it: `{}` becomes the folder, else the folder is appended.
 
-    SOLON_CHECKPOINT holds the id. Exit 0 is a pass. No shell is involved.
+    The folder is one that transformers loads where the checkpoint knows its configuration. SOLON_CHECKPOINT holds the id. Exit 0
+    is a pass. No shell is involved.
 
     Raises:
         InputError: the command cannot be started.
     """
+    manifest = ref if isinstance(ref, Manifest) else store.manifest(ref)
     with tempfile.TemporaryDirectory(prefix="solon-bisect-") as temporary:
-        folder = export_folder(store, ref, Path(temporary) / "model", like=like)
+        folder = export_folder(store, manifest, Path(temporary) / "model", hf=bool(manifest.description), like=like)
         words = shlex.split(command)
         words = [word.replace("{}", str(folder)) for word in words] if "{}" in command else [*words, str(folder)]
         try:
-            environment = {**os.environ, "SOLON_CHECKPOINT": store.resolve(ref)}
+            environment = {**os.environ, "SOLON_CHECKPOINT": manifest.id}
             done = subprocess.run(words, env=environment, check=False, capture_output=True, text=True, errors="replace")
         except OSError as error:
             raise InputError(f"--test {command!r}: {error}", mend="name a program that can be run") from error
@@ -60,6 +82,76 @@ def verify(store: Store, ref: str, live: str | None = None) -> dict[str, Any]:
         check_model(manifest, model_slots(model))
         differs = store.changed(model, manifest.id)
     return {"id": manifest.id, "chunks": len(manifest.chunks()), "differs": differs}
+
+
+def show(store: Store, ref: str) -> dict[str, Any]:
+    """One checkpoint: identity, metadata, tags, parts, ties, bytes, whether it holds NaN or Inf, and every tensor."""
+    manifest = store.manifest(ref)
+    return {
+        "id": manifest.id,
+        "created": manifest.created,
+        "parent": manifest.parent,
+        "model_class": manifest.model_class,
+        "tags": sorted(tag for tag, name in store.tags().items() if name == manifest.id),
+        "metadata": manifest.metadata,
+        "parts": sorted(manifest.parts),
+        "ties": manifest.model_ties,
+        "bytes": manifest.logical_bytes,
+        "poisoned": manifest.poisoned,
+        "tensors": {name: entry.to_json() for name, entry in manifest.entries.items()},
+    }
+
+
+def show_lines(found: dict[str, Any]) -> list[str]:
+    """`show` for a terminal."""
+    tags = "".join(f" [{tag}]" for tag in found["tags"])
+    lines = [
+        f"{found['id']}{tags}",
+        f"created {found['created']}, parent {found['parent']}, {found['model_class']}, {found['bytes'] / 1e6:,.2f} MB",
+        *(f"{key}: {value}" for key, value in found["metadata"].items()),
+        f"parts: {', '.join(found['parts']) or 'none'}",
+        *(f"tied {' = '.join(group)}" for group in found["ties"]),
+        *(["NaN or Inf inside: never chosen as a rollback target by itself"] if found["poisoned"] else []),
+    ]
+    width = max(map(len, found["tensors"]), default=0)
+    for name, entry in found["tensors"].items():
+        nan, inf, absmax = entry.get("health", (0, 0, None))
+        size = "" if absmax is None else f"absmax {absmax:.4g}"
+        sick = f"  NaN {nan} Inf {inf}" if nan or inf else ""
+        lines.append(f"  {name:<{width}} {entry['dtype']:<9} {entry['shape']!s:<16} {size}{sick}".rstrip())
+    return lines
+
+
+def tag(store: Store, ref: str, name: str | None, *, delete: bool = False) -> dict[str, Any]:
+    """Tag a checkpoint, or remove a tag (named by either argument).
+
+    Raises:
+        UnknownCheckpoint, InputError
+    """
+    if delete:
+        store.untag(name or ref)
+        return {"tag": name or ref, "id": None}
+    if name is None:
+        raise InputError("the tag's name is missing", mend="solon lab tag CHECKPOINT NAME")
+    return {"tag": name, "id": store.tag(ref, name)}
+
+
+def import_model(store: Store, model: str, tag: str | None = None) -> str:
+    """Store a model by the MODEL grammar, or safetensors by their path; returns the id."""
+    path = Path(model)
+    return import_folder(store, path if path.exists() else _folder_of(model) or path, tag=tag)
+
+
+def gc_lines(report: GcReport) -> list[str]:
+    """What was or would be collected, for a terminal."""
+    go = "would be" if report.dry_run else "were"
+    lines = [f"{name} {'would be deleted' if report.dry_run else 'deleted'}" for name in report.deleted]
+    packs = f"{len(report.trashed_packs)} packs of {report.trashed_bytes / 1e6:,.2f} MB"
+    lines.append(
+        f"{len(report.deleted)} checkpoints {go} deleted; {packs} {go} moved to the trash, {len(report.rewritten_packs)} of them "
+        f"rewritten; {report.freed_bytes / 1e6:,.2f} MB freed"
+    )
+    return lines + ([report.note] if report.note else [])
 
 
 def export(store: Store, ref: str, folder: Path, *, hf: bool = False, model: str | None = None) -> dict[str, Any]:
