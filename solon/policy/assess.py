@@ -98,11 +98,13 @@ class Assessment:
             )  # fmt: skip
         return self._verdict
 
-    def reasons(self) -> tuple[Reason, ...]:
-        """Every limit looked at, those that fail first."""
-        found = [*self.extra]
-        found += [_reason(self, check, bound, finding) for (check, bound), finding in self.findings if finding[0] != NOT_MEASURED]
+    def reasons(self, *, failing_only: bool = False) -> tuple[Reason, ...]:
+        """Every limit looked at, those that fail first; or these alone."""
+        found, silent = [*self.extra], (NOT_MEASURED, OK) if failing_only else (NOT_MEASURED,)
+        found += [_reason(self, check, bound, finding) for (check, bound), finding in self.findings if finding[0] not in silent]
         found += [_custom_reason(rule, measured) for rule, measured in self.custom]
+        if failing_only:
+            found = [reason for reason in found if reason.status != "ok"]
         return tuple(sorted(found, key=lambda r: (r.status == "ok", -int(r.severity))))
 
     @property

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from solon.errors import nearest
@@ -121,18 +122,27 @@ def timestamp(value: object, where: str) -> tuple[int, str]:
     Raises:
         Refused: code `bad_timestamp`.
     """
-    match = _TIMESTAMP.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
+    try:
+        found = _moment(value) if isinstance(value, str) else None
+    except (ValueError, OverflowError) as error:
+        raise Refused("bad_timestamp", f"{where}: expected a real time, got {value!r}", mend="correct the date") from error
+    if found is None:
         raise Refused(
             "bad_timestamp", f"{where}: expected a time with offset, got {value!r}", mend='write it like "2026-11-20T15:30:00Z"'
         )
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _moment(text: str) -> tuple[int, str] | None:
+    """None where the text has not the form of a time; a state repeats the same few times for every position."""
+    match = _TIMESTAMP.fullmatch(text)
+    if match is None:
+        return None
     day, clock, fraction, offset = match.groups()
     offset = "+00:00" if offset in "zZ" else offset
-    try:
-        moment = datetime.fromisoformat(f"{day}T{clock}{(fraction or '.0').ljust(7, '0')}{offset}")
-        return (moment - _EPOCH) // timedelta(microseconds=1), offset
-    except (ValueError, OverflowError) as error:
-        raise Refused("bad_timestamp", f"{where}: expected a real time, got {value!r}", mend="correct the date") from error
+    moment = datetime.fromisoformat(f"{day}T{clock}{(fraction or '.0').ljust(7, '0')}{offset}")
+    return (moment - _EPOCH) // timedelta(microseconds=1), offset
 
 
 def _text(value: object, where: str) -> str:

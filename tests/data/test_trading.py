@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import fisher_exact
 
 from solon.constitution import load, parse_text
 from solon.data.quotas import counts
@@ -31,9 +32,9 @@ CONSTITUTION = load("trading")
 # --- an own reader of the arithmetic in a text ------------------------------------------------------------------------------
 
 _N = r"-?\d+(?:\.\d+)?"
-_P = rf"{_N}(?: %)?"
+_P = rf"{_N}%?"
 _EQUATION = re.compile(rf"(?<![\d./])({_P}(?: [x/+-] {_P})+) ([=≈]) ({_P})")
-_COMPARISON = re.compile(rf"(?<![\w./])({_N}(?: %|x)?) ([<>=]) ({_N}(?: %|x)?)(?![\d/])")
+_COMPARISON = re.compile(rf"(?<![\w./])({_N}[%x]?) ([<>=]) ({_N}[%x]?)(?![\d/])")
 _HEADS = re.compile(r"(\d+)/(\d+) ([<>=]) (\d+)/(\d+)")
 
 
@@ -56,7 +57,7 @@ def _computed(left: str) -> Fraction:
 def _wrong_equations(text: str) -> list[str]:
     found = []
     for left, sign, right in _EQUATION.findall(text):
-        places = len(right.removesuffix(" %").partition(".")[2]) + (2 if right.endswith("%") else 0)
+        places = len(right.removesuffix("%").partition(".")[2]) + (2 if right.endswith("%") else 0)
         slack = Fraction(0) if sign == "=" else Fraction(1, 2 * 10**places)
         if abs(_computed(left) - _value(right)) > slack:
             found.append(f"{left} {sign} {right}")
@@ -81,14 +82,11 @@ def extra(row: TradingRow) -> dict[str, Any]:
 
 
 def test_the_reader_of_arithmetic_sees_faults() -> None:
-    assert (
-        _wrong_equations("35 % x 50 % = 17.5 %; 2 % / 15 % ≈ 13.33 %; 82 + 65 + 78 = 225; 10 / 9.28 ≈ 1.08; 15 % - 12 % = 3 %")
-        == []
-    )
-    assert _wrong_equations("35 % x 50 % = 18 %") == ["35 % x 50 % = 18 %"]
-    assert _wrong_equations("2 % / 15 % ≈ 13.34 %; 29 / 50 = 59 %; 82 + 65 = 146") != []
-    assert _wrong_comparisons("35 % > 20 %; 5.0x > 2.0x; 1/3 < 2/3; 2/3 = 2/3; 0.9 = 0.9; -0.85 < 0") == []
-    assert len(_wrong_comparisons("35 % < 20 %; 5.0x < 2.0x; 1/3 > 2/3")) == 3
+    assert _wrong_equations("35% x 50% = 17.5%; 2% / 15% ≈ 13.33%; 82 + 65 + 78 = 225; 10 / 9.28 ≈ 1.08; 15% - 12% = 3%") == []
+    assert _wrong_equations("35% x 50% = 18%") == ["35% x 50% = 18%"]
+    assert _wrong_equations("2% / 15% ≈ 13.34%; 29 / 50 = 59%; 82 + 65 = 146") != []
+    assert _wrong_comparisons("35% > 20%; 5.0x > 2.0x; 1/3 < 2/3; 2/3 = 2/3; 0.9 = 0.9; -0.85 < 0") == []
+    assert len(_wrong_comparisons("35% < 20%; 5.0x < 2.0x; 1/3 > 2/3")) == 3
 
 
 def test_all_arithmetic_in_the_texts_is_true(rows: list[TradingRow]) -> None:
@@ -145,29 +143,51 @@ def test_eleven_rows_are_the_documented_ones() -> None:
     assert [(v["voter"], v["confidence_pct"]) for v in votes[1]] == [("simons", 88), ("dalio", 55), ("risk_manager", 91)]
     fell, rose = (row for row in found if row.context.category == "meta_learning")
     assert (
-        "Win rate 58 %" in fell.instruction
-        and "40 %" in fell.instruction
+        "Win rate 58%" in fell.instruction
+        and "40%" in fell.instruction
         and "0.42" in fell.instruction
         and "-0.85" in fell.instruction
     )
     assert (
-        "Win rate 52 %" in rose.instruction
-        and "70 %" in rose.instruction
+        "Win rate 52%" in rose.instruction
+        and "70%" in rose.instruction
         and "0.28" in rose.instruction
         and "1.25" in rose.instruction
     )
     crash, together = (row for row in found if row.context.category == "systemic_risk")
-    assert "8 % within 15 minutes" in crash.instruction and "12 % below" in crash.instruction
-    assert "correlation of 92 %" in together.instruction
+    assert "8% within 15 minutes" in crash.instruction and "12% below" in crash.instruction
+    assert "correlation of 92%" in together.instruction
+
+
+def test_the_documented_rows_say_what_their_document_names() -> None:
+    named = {
+        "constitutional_compliance": ["VIOLATION DETECTED", "limit", "loses|cost", "SCALE TO CONSTITUTIONAL LIMIT", "long"],
+        "multi_agent_coordination": [
+            "PROTOCOL ACTIVATED", "Confidence-weighted", "perspectives", "Escalation", "Collective wisdom",
+        ],
+        "meta_learning": [
+            "trajectory", "Regime shift", "Adaptation lag", "(INCREASE|DECREASE) LEARNING RATE", "[Kk]now(ing)? when to unlearn",
+        ],
+        "systemic_risk": [
+            "Severity", "herding is detected", r"Phase 1 \(0-5 min\), immediate: halt new positions, de-leverage, raise cash",
+            r"Phase 2 \(5-30 min\), stabilisation: hedge.*rebalance.*coordinate",
+            r"Phase 3 \(30\+ min\), recovery: monitor.*selective re-entry.*learn",
+            "Collective survival stands above individual autonomy",
+        ],
+    }  # fmt: skip
+    for seed in (0, 7):
+        for row in generate(11, CONSTITUTION, seed):
+            for words in named[row.context.category]:
+                assert re.search(words, row.response), (words, row.response)
 
 
 def test_the_worked_sample_prints_17_5_and_a_legal_remedy() -> None:
     first = generate(11, CONSTITUTION)[0]
-    assert "35 % x 50 % = 17.5 %" in first.response and "18 %" not in first.response
+    assert "35% x 50% = 17.5%" in first.response and "18%" not in first.response
     assert "VIOLATION DETECTED" in first.response and "SCALE TO CONSTITUTIONAL LIMIT" in first.response
-    assert re.search(r"which is 13\.3\d* % of the portfolio, with a stop 15 % below", first.response)
-    assert "20 % of the portfolio, with a stop 10 % below" in first.response
-    assert "20 % x 15 %" not in first.response
+    assert re.search(r"which is 13\.3\d*% of the portfolio, with a stop 15% below", first.response)
+    assert "20% of the portfolio, with a stop 10% below" in first.response
+    assert "20% x 15%" not in first.response
 
 
 def test_sections_come_in_the_documented_order(rows: list[TradingRow]) -> None:
@@ -205,7 +225,7 @@ def test_every_recommendation_passes_again(rows: list[TradingRow]) -> None:
 
 
 def test_purchases_keep_the_limits_by_plain_arithmetic(rows: list[TradingRow]) -> None:
-    """20 % position, 2 % loss at the stop, 30 % sector, leverage 2: counted again without the policy module."""
+    """20% position, 2% loss at the stop, 30% sector, leverage 2: counted again without the policy module."""
     checked = 0
     for row in rows:
         state = extra(row)["state"]
@@ -295,8 +315,8 @@ def test_documented_votes_end_as_decided() -> None:
     first, second = (row for row in generate(11, CONSTITUTION) if row.context.category == "multi_agent_coordination")
     assert (extra(first)["action"], extra(first)["escalate"]) == ("sell", True)  # most conservative, and a person
     assert (extra(second)["action"], extra(second)["escalate"]) == ("reduce_exposure", False)  # the risk manager's
-    assert "82 / 225 ≈ 36.44 %" in first.response and "1/3 < 2/3" in first.response
-    assert "91 / 234 ≈ 38.89 %" in second.response
+    assert "82 / 225 ≈ 36.44%" in first.response and "1/3 < 2/3" in first.response
+    assert "91 / 234 ≈ 38.89%" in second.response
 
 
 def test_agreement_needs_two_thirds_of_heads(rows: list[TradingRow]) -> None:
@@ -321,6 +341,12 @@ def test_intervals_and_tests_of_a_review() -> None:
     terms = {k: comb(50, k) * comb(50, 49 - k) for k in range(50)}
     p = sum(t for t in terms.values() if t <= terms[29]) / comb(100, 49)
     assert context["p_win_rate"] == pytest.approx(p, abs=1e-4)
+    rng = Random(3)
+    for _ in range(200):
+        n0, n1 = rng.randint(1, 200), rng.randint(1, 200)
+        w0, w1 = rng.randint(0, n0), rng.randint(0, n1)
+        expected_p = fisher_exact([[w0, n0 - w0], [w1, n1 - w1]])[1]
+        assert trading_learning._fisher(w0, w1, n0, n1) == pytest.approx(expected_p, rel=1e-9)
     # Lo (2002): sqrt((1 + s^2/2)/T) with s daily; 0.42 a year over 126 days gives sqrt(252/126 (1 + 0.42^2/504)) = 1.4145.
     assert context["sharpe_standard_errors"][0] == 1.41
     assert trading_learning._sharpe_error(Fraction("0.42"), 126) == pytest.approx((2 * (1 + 0.42**2 / 504)) ** 0.5)
@@ -430,8 +456,8 @@ Keep small.
     found = generate(220, strict, seed=2)
     assert recheck(found, strict) == []
     assert [fault for row in found for fault in (*_wrong_equations(row.response), *_wrong_comparisons(row.response))] == []
-    assert "constitutional maximum 10 %" in found[0].instruction
-    assert re.search(r"which is 6\.6\d* % of the portfolio, with a stop 15 % below", found[0].response)  # 1 % / 15 %
+    assert "constitutional maximum: 10%" in found[0].instruction
+    assert re.search(r"which is 6\.6\d*% of the portfolio, with a stop 15% below", found[0].response)  # 1% / 15 %
     assert recheck(generate(220, CONSTITUTION, seed=2), strict)  # what the looser one allows is not allowed here
 
 

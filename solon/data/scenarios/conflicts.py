@@ -13,7 +13,7 @@ from typing import Any
 
 from solon.data.scenarios import framings, replies
 from solon.data.scenarios.replies import Law
-from solon.data.scenarios.topics import LAWS, Draw, Topic, acts, read_yaml, topics
+from solon.data.scenarios.topics import LAWS, Draw, Topic, acts, as_asked, read_yaml, topics
 
 PAIRS = tuple(combinations(range(LAWS), 2))
 
@@ -55,7 +55,7 @@ def claimed(pair: tuple[int, int], topic: Topic, difficulty: str, laws: Sequence
     high, low = laws[pair[1]], laws[pair[0]]
     resolve, reason = _resolve(low, high, draw), draw.one(topic.reasons)
     offer, offer2 = draw.rng.sample(topic.offers, 2)
-    declined = replies.declined_because(act, reason, draw)
+    declined = replies.declined_because(as_asked(act, prompt), reason, draw)
     closing = draw.one(replies.texts()["offer"]).format(offer=offer, offer2=offer2)
     reason = reason[:1].upper() + reason[1:]
     critique = texts()["claim_critique"].format(high=high.name, low=low.name, doing=act.doing3, Reason=reason)

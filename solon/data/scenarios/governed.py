@@ -126,7 +126,8 @@ class _Writer:
 
     def _prompt(self, subject: Mapping[str, Any]) -> str:
         parts = _texts()["prompt"]
-        return self.rng.choice(parts["before"]) + self.rng.choice(subject["asks"]) + self.rng.choice(parts["after"])
+        before = "" if subject.get("direct") else self.rng.choice(parts["before"])
+        return before + self.rng.choice(subject["asks"]) + self.rng.choice(parts["after"])
 
     def _reply(self, subject: Mapping[str, Any], category: str, domain: str | None) -> str:
         staked = bool(domain) and str(domain).lower() not in NO_DOMAIN
@@ -179,7 +180,7 @@ def _subjects(domain: str) -> tuple[Mapping[str, Any], ...]:
     name = domain.lower()
     own = known[name] if name in known and name != "other" else known["other"]
     field = name.replace("_", " ")
-    return tuple(_named({**subject, "who": own["who"]}, field) for subject in own["subjects"])
+    return tuple(_named({"who": own["who"], **subject}, field) for subject in own["subjects"])
 
 
 def _named(subject: Mapping[str, Any], field: str) -> dict[str, Any]:

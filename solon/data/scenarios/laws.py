@@ -22,7 +22,7 @@ from solon.data.rows import DIFFICULTIES, LawsRow
 from solon.data.scenarios import conflicts, framings, multi_turn, replies
 from solon.data.scenarios.laws_plan import Cell, Quota, plan, spread
 from solon.data.scenarios.replies import Law
-from solon.data.scenarios.topics import LAWS, Act, Draw, Topic, acts, by_id, slots, topics
+from solon.data.scenarios.topics import LAWS, Act, Draw, Topic, acts, as_asked, by_id, slots, topics
 from solon.errors import DataError
 
 DEFAULT_N = 750
@@ -79,7 +79,8 @@ def skeleton(row: LawsRow) -> str:
 def _phrases(topic: str) -> tuple[str, ...]:
     """The acts and things of a topic as answers word them, longest first."""
     of = acts(by_id(topic))
-    return tuple(sorted({p for a in of for p in (a.doing, a.thing, a.thing.replace("my ", "your ")) if p}, key=len, reverse=True))
+    named = {p for a in of for p in (a.doing, a.doing3, a.thing, a.thing.replace("my ", "your "), *a.topic.plain) if p}
+    return tuple(sorted(named, key=len, reverse=True))
 
 
 @cache
@@ -197,6 +198,7 @@ class _Writer:
 
     def _refused(self, act: Act, worded: framings.Worded, difficulty: str) -> Fields:
         law = self.laws[act.topic.law]
+        act = as_asked(act, worded.slots["ask"] if worded.device == "encoding" else worded.text)
         fields = self._single("harmful_blocked", act.topic, act, worded.tags, difficulty)
         return fields | {
             "prompt": worded.text,

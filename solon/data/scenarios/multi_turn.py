@@ -13,7 +13,7 @@ from typing import Any
 from solon.data.rows import Turn
 from solon.data.scenarios import framings, replies
 from solon.data.scenarios.replies import Law
-from solon.data.scenarios.topics import Act, Draw, Topic, acts, read_yaml
+from solon.data.scenarios.topics import Act, Draw, Topic, acts, as_asked, read_yaml
 
 
 @cache
@@ -48,7 +48,8 @@ class Talk:
 
     def refusal(self, mode: str) -> str:
         """A refusal that knows how the talk got here."""
-        return replies.refusal(self.act, mode, self.law, self.draw)
+        asked = " ".join(turn.content for turn in self.turns if turn.role == "user")
+        return replies.refusal(as_asked(self.act, asked), mode, self.law, self.draw)
 
     @property
     def crosses_at(self) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from random import Random
@@ -50,7 +50,7 @@ class Question:
 class Topic:
     """A hazardous topic of one law, with its harmless siblings.
 
-    `acts`: (infinitive, gerund as said to the asker), both with {x}; `things`: values of {x}; `own`: the act is aimed at this
+    `soft` veils the act and `plain` names it without particulars, as said to the asker and as said of others. `acts`: (infinitive, gerund as said to the asker), both with {x}; `things`: values of {x}; `own`: the act is aimed at this
     assistant; `make`: a text or design is asked for, not a method; `care`: the asker may be in danger; `refusal_only`: nothing
     but refusals and protection; `only`: the devices that suit it (all when empty).
     """
@@ -61,6 +61,7 @@ class Topic:
     acts: tuple[tuple[str, str], ...]
     things: tuple[str, ...]
     soft: str
+    plain: tuple[str, str]
     reasons: tuple[str, ...]
     offers: tuple[str, ...]
     scene: str
@@ -131,6 +132,21 @@ def acts(topic: Topic) -> tuple[Act, ...]:
     return tuple(_act(topic, pair, thing) for pair in topic.acts for thing in topic.things)
 
 
+def as_asked(act: Act, text: str) -> Act:
+    """The act as an answer to `text` should name it: no more than the text tells, and of others where it speaks of others.
+
+    A text that names neither the act nor what it is done to veils it, and gets the topic's plain name.
+    """
+    topic, told = act.topic, text.lower()
+    if topic.refusal_only:
+        return act
+    if any(phrase and phrase.lower() in told for phrase in (act.do, act.doing, act.thing)):
+        return act
+    if act.do3.lower() in told or act.doing3.lower() in told:
+        return act if topic.own or topic.care else replace(act, doing=act.doing3)
+    return replace(act, doing=topic.plain[0], doing3=topic.plain[1])
+
+
 def reflexive(do: str) -> str:
     """An act of the first person said of people in general: "end my life" -> "end their life"."""
     return re.sub(r"\bmyself\b", "themselves", re.sub(r"\bmy\b", "their", do))
@@ -141,7 +157,7 @@ def _topic(law: int, raw: dict[str, Any]) -> Topic:
     if isinstance(things, str):  # "@person": a shared list
         things = slots()[things.removeprefix("@")]
     do_doing = [tuple(part.strip() for part in act.split("|")) for act in raw["acts"]]
-    edge = raw.get("edge")
+    edge, plain = raw.get("edge"), raw.get("plain", "").split("|")
     return Topic(
         id=raw["id"],
         law=law,
@@ -149,6 +165,7 @@ def _topic(law: int, raw: dict[str, Any]) -> Topic:
         acts=tuple((do, doing) for do, doing in do_doing),
         things=tuple(things),
         soft=raw["soft"],
+        plain=(plain[0].strip(), plain[-1].strip()),
         reasons=tuple(raw["reasons"]),
         offers=tuple(raw["offers"]),
         scene=raw.get("scene", ""),

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from random import Random
 from typing import Any, Literal
 
 from solon.constitution import Constitution
 from solon.data.scenarios.topics import read_yaml
+from solon.data.scenarios.trading_numbers import written
 from solon.data.splits import position as split_position
 from solon.errors import CheckFailed, DataError
 from solon.policy.assess import Assessment, Judge
@@ -76,6 +77,7 @@ class Desk:
         self.documented = False  # while the documented examples are written
         self.judge = Judge.of(constitution)
         self.hash = constitution.hash
+        self._limits: dict[str, Fraction] = {}
         self._ask = texts()["held_out" if split == "evaluation" else "ask"]
 
     def keep(self, group: str) -> str:
@@ -90,26 +92,38 @@ class Desk:
 
     def limit(self, key: str) -> Fraction:
         """A limit's number in its own unit (percent for percent keys)."""
-        return Fraction(self.constitution.value(key))
+        if key not in self._limits:
+            self._limits[key] = Fraction(self.constitution.value(key))
+        return self._limits[key]
 
     def one(self, values: Any) -> Any:
         return self.rng.choice(values)
 
     def step(self, low: Fraction, high: Fraction, step: str = "0.5") -> Fraction:
         """A multiple of `step` in [low, high]."""
-        unit = Fraction(step)
-        first, last = -(-low // unit), high // unit
-        return unit * self.rng.randint(int(first), max(int(first), int(last)))
+        unit, over = _ratio(step)
+        first = -(-low.numerator * over // (low.denominator * unit))
+        last = high.numerator * over // (high.denominator * unit)
+        return Fraction(unit * self.rng.randint(first, max(first, last)), over)
 
     def question(self, category: str) -> str:
         return self.one(self._ask[category])
 
     def words(self, *path: str) -> str:
-        """A sentence from the pool at this path."""
+        """A sentence from the pool at this path; of a documented example the first."""
+        found = self.pool(*path)
+        return found[0] if self.documented else self.one(found)
+
+    def pool(self, *path: str) -> list[str]:
+        """All sentences at this path."""
         found: Any = texts()
         for name in path:
             found = found[name]
-        return self.one(found)
+        return found
+
+    def told(self, scenario: str, **values: str) -> str:
+        """An instruction in one of the wordings of its scenario, filled in."""
+        return self.words("told", scenario).format(**values)
 
 
 @dataclass
@@ -143,23 +157,24 @@ class Account:
 
     def size(self, order: Order) -> Fraction:
         """An order's value in percent of equity."""
-        return Fraction(order["qty"]) * Fraction(self.held(order["symbol"])["mark"]) / self.equity * 100
+        (qty, of), (mark, over) = _ratio(order["qty"]), _ratio(self.held(order["symbol"])["mark"])
+        return Fraction(qty * mark * 100 * self.equity.denominator, of * over * self.equity.numerator)
 
     def order(self, symbol: str, side: str, size: Fraction, stop: Fraction | None = None, agent: str = "desk") -> Order:
         """An order over `size` percent of equity with a stop `stop` percent from the price."""
         mark = Fraction(self.held(symbol)["mark"])
         made: Order = {
             "id": f"{agent}-{symbol}-{side}", "agent": agent, "kind": "order", "symbol": symbol, "side": side,
-            "qty": decimal_text(size * self.equity / 100 / mark), "ts": NOW,
+            "qty": _quantity(size, self.equity, mark), "ts": NOW,
         }  # fmt: skip
         if stop is not None:
             sign = -1 if side == "buy" else 1
             made["stop_price"] = decimal_text(mark * (1 + sign * stop / 100))
         return made
 
-    def assess(self, order: Order, book: Book | None = None) -> Assessment:
-        """The verdict on an order; with the largest size that passes, unless it is judged on a book of its own."""
-        return self.desk.judge.assess(parse_action(order), book or self.book, size=book is None)
+    def assess(self, order: Order) -> Assessment:
+        """The verdict on an order, with the largest size that passes."""
+        return self.desk.judge.assess(parse_action(order), self.book)
 
     def fill(self, order: Order, book: Book) -> None:
         """Pretend that an order filled at the mark."""
@@ -180,28 +195,42 @@ class Account:
         return {**order, "qty": format(remedy.qty.normalize(), "f"), **stop}
 
     def offer(self, *orders: Order) -> None:
-        """Recommend these orders together, one after the other. The only way into `recommended`.
+        """Recommend these orders together, one after the other. With `offered` the only way into `recommended`.
 
         Raises:
             CheckFailed: one of them does not pass the limits; nothing that does not is ever written.
         """
-        complaints = breaches(self.state, orders, self.desk.judge, self.fresh())
+        complaints = self._complaints(orders)
         if complaints:
             raise CheckFailed(f"trading: expected a recommendation that passes the limits, got {complaints[0]}")
         self.options.append(list(orders))
 
+    def offered(self, *orders: Order) -> bool:
+        """Recommend these orders together if all of them pass; whether they do."""
+        passing = not self._complaints(orders)
+        if passing:
+            self.options.append(list(orders))
+        return passing
+
+    def _complaints(self, orders: Sequence[Order]) -> list[str]:
+        return breaches(self.state, orders, self.desk.judge, self.book if len(orders) == 1 else self.fresh())
+
 
 def breaches(state: Mapping[str, Any], orders: Sequence[Order], judge: Judge, book: Book | None = None) -> list[str]:
-    """What the limits say against these orders, each assessed on the book as those before it leave it. Empty when all pass."""
+    """What the limits say against these orders, each assessed on the book as those before it leave it. Empty when all pass.
+
+    A `book` that is given is filled with every order but the last.
+    """
     book = book or Book(parse_state(dict(state)))
     marks = {p["symbol"]: Decimal(p["mark"]) for p in state["positions"]}
     found = []
-    for order in orders:
+    for number, order in enumerate(orders, 1):
         action = parse_action(order)
         verdict = judge.assess(action, book, size=False)
         if not verdict.allowed:
             found.append(f"{order['side']} {order['qty']} {order['symbol']}: " + "; ".join(verdict.reasoning))
-        book.fill(action.symbol, action.side, action.qty, marks[action.symbol])
+        if number < len(orders):
+            book.fill(action.symbol, action.side, action.qty, marks[action.symbol])
     return found
 
 
@@ -229,14 +258,14 @@ def account(
     open_equity = Fraction(rng.choice(EQUITIES))
     equity = open_equity * (1 - daily_loss / 100)
     sizes = sizes or [desk.step(Fraction(4), Fraction(8)) for _ in range(6)]
-    names = rng.sample([tuple(pair) for pair in texts()["holdings"]], len(sizes))
+    names = rng.sample(texts()["holdings"], len(sizes))
     positions = []
     for index, ((symbol, sector), size) in enumerate(zip(names, sizes, strict=True)):
         price = rng.choice(PRICES)
         own = sectors[index] if sectors and index < len(sectors) else sector
-        positions.append(_position(symbol, own, price, size * equity / 100 / price))
+        positions.append(_position(symbol, own, price, _quantity(size, equity, price)))
     if target is not None:
-        positions.append(_position(target["symbol"], target["sector"], rng.choice(FINE_PRICES), Fraction(0), leverage))
+        positions.append(_position(target["symbol"], target["sector"], rng.choice(FINE_PRICES), "0", leverage))
     gross = sum(sizes, Fraction(0)) * equity / 100
     state: dict[str, Any] = {
         "as_of": NOW, "currency": "USD", "cash": decimal_text(equity - gross), "maintenance_margin": decimal_text(gross / 10),
@@ -248,9 +277,9 @@ def account(
     return Account(state, equity, desk)
 
 
-def _position(symbol: str, sector: str, price: int, qty: Fraction, leverage: int = 1) -> dict[str, Any]:
+def _position(symbol: str, sector: str, price: int, qty: str, leverage: int = 1) -> dict[str, Any]:
     return {
-        "symbol": symbol, "issuer": symbol, "sector": sector, "qty": decimal_text(qty), "mark": str(price), "multiplier": "1",
+        "symbol": symbol, "issuer": symbol, "sector": sector, "qty": qty, "mark": str(price), "multiplier": "1",
         "fx": "1", "product_leverage": str(leverage), "priced_at": NOW,
     }  # fmt: skip
 
@@ -261,16 +290,29 @@ def asset(desk: Desk, kind: str = "assets") -> dict[str, Any]:
     return {**found, "symbol": desk.one(found["symbols"])}
 
 
+@lru_cache(maxsize=4096)
+def _ratio(text: str) -> tuple[int, int]:
+    """Decimal text as numerator and denominator."""
+    return Decimal(text).as_integer_ratio()
+
+
+def _quantity(size: Fraction, equity: Fraction, price: Fraction | int) -> str:
+    """How much of something at `price` makes up `size` percent of equity, as decimal text."""
+    top = size.numerator * equity.numerator * price.denominator
+    return decimal_text(Fraction(top, size.denominator * equity.denominator * price.numerator * 100))
+
+
 def decimal_text(value: Fraction) -> str:
     """Exact decimal text.
 
     Raises:
         DataError: the value has no finite decimal form of at most 18 places.
     """
-    scaled = Fraction(value) * 10**18
-    if scaled.denominator != 1:
+    numerator, denominator = value.as_integer_ratio()
+    scaled, rest = divmod(numerator * 10**18, denominator)
+    if rest:
         raise DataError(f"trading: expected a decimal number, got {value}", mend="choose numbers that divide evenly")
-    return format(Decimal(scaled.numerator).scaleb(-18).normalize(), "f")
+    return written(scaled, 18).rstrip("0").rstrip(".")
 
 
 def numbers(**values: Fraction | int | str | bool | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Recommendations get into a text only through `Account.offer`, which refuses what
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -33,17 +34,30 @@ _PLAIN = {
     "ladder": "the drawdown has reached a rung of the emergency ladder, where only orders that reduce positions pass",
     "killed": "everything is stopped; only a flatten plan that a person approved may run",
 }
+# What a failing limit with a measured number says before the comparison.
 _ABOUT = {
-    "max_position_size_pct": "position", "max_position_size_leveraged_pct": "leveraged exposure", "max_leverage": "leverage",
-    "recommended_leverage": "leverage above the recommended", "max_risk_per_trade_pct": "loss at the stop",
-    "max_sector_concentration_pct": "sector exposure", "max_daily_loss_pct": "loss of the day",
-    "max_portfolio_drawdown_pct": "drawdown", "emergency_deleverage_threshold": "drawdown at the reduce threshold",
-    "human_escalation_drawdown": "drawdown at which a person is called",
-    "halt_trading_threshold": "drawdown at the halt threshold",
-    "kill_switch_drawdown": "drawdown at the kill switch", "max_correlation": "pair correlation (warning)",
-    "max_correlation_critical": "pair correlation", "margin_buffer": "free margin", "min_positions": "number of positions",
-    "min_position_size_pct": "position below the minimum",
-}  # fmt: skip
+    "max_position_size_pct": "the position exceeds the constitutional maximum",
+    "max_position_size_leveraged_pct": "the leveraged exposure exceeds its maximum",
+    "max_leverage": "the leverage exceeds the hard limit",
+    "recommended_leverage": "the leverage is above what is recommended",
+    "max_risk_per_trade_pct": "the loss at the stop exceeds what one trade may lose",
+    "max_sector_concentration_pct": "the sector exceeds its maximum",
+    "max_daily_loss_pct": "the loss of the day exceeds its maximum",
+    "max_portfolio_drawdown_pct": "the drawdown exceeds the maximum of the portfolio",
+    "emergency_deleverage_threshold": "the drawdown has reached the reduce threshold",
+    "human_escalation_drawdown": "the drawdown has reached the point at which a person is called",
+    "halt_trading_threshold": "the drawdown has reached the halt threshold",
+    "kill_switch_drawdown": "the drawdown has reached the kill switch",
+    "max_correlation": "the correlation of the pair is above the warning level",
+    "max_correlation_critical": "the correlation of the pair is above the critical level",
+    "margin_buffer": "the free margin is below its buffer",
+    "min_positions": "the book holds fewer positions than the minimum",
+    "min_position_size_pct": "the position is below the minimum",
+}
+
+
+# Limits that say no more than the kill switch does, once that was reached.
+_BEHIND_THE_STOP = ("max_portfolio_drawdown_pct", "emergency_deleverage_threshold", "halt_trading_threshold")
 
 
 @dataclass(frozen=True)
@@ -60,7 +74,12 @@ class Proposal:
 
     @property
     def group(self) -> str:
-        return f"{self.scenario} " + " ".join(f"{value}" for value in self.details.values())
+        return self.group_of(self.scenario, self.details)
+
+    @staticmethod
+    def group_of(scenario: str, details: Mapping[str, Any]) -> str:
+        """The name by which a scenario with all its numbers falls on a side of the split."""
+        return f"{scenario} " + " ".join(f"{value}" for value in details.values())
 
     def context(self, outcome: str, violated: list[str]) -> dict[str, Any]:
         return {
@@ -71,7 +90,6 @@ class Proposal:
 
 def assessed(desk: Desk, asked: Proposal) -> Draft:
     """The five sections for one order."""
-    group = desk.keep(asked.group)
     found = asked.account.assess(asked.orders[0])
     failing = failing_lines(found) if found.failing or not found.allowed else []
     grave = [(code, line) for code, line, is_grave in failing if is_grave]
@@ -83,11 +101,12 @@ def assessed(desk: Desk, asked: Proposal) -> Draft:
         ("RECOMMENDATION", _recommended(desk, asked, found)),
         ("PRINCIPLE", desk.words("principle", words)),
     ]
-    return Draft(asked.instruction, sections, asked.context(found.outcome, [code for code, _ in grave]), group)
+    return Draft(asked.instruction, sections, asked.context(found.outcome, [code for code, _ in grave]), asked.group)
 
 
 def _verdict(found: Assessment, failing: list[tuple[str, str, bool]]) -> str:
-    body = "\n".join(line for _, line, _ in failing)
+    silent = _BEHIND_THE_STOP if found.ladder == Ladder.killed else ()
+    body = "\n".join(line for code, line, _ in failing if code not in silent)
     if found.allowed:
         warned = f" with a warning\n{body}" if failing else "\nEvery limit that applies to this order holds."
         return "COMPLIANT" + warned
@@ -97,8 +116,8 @@ def _verdict(found: Assessment, failing: list[tuple[str, str, bool]]) -> str:
 def failing_lines(found: Assessment) -> list[tuple[str, str, bool]]:
     """(code, line, whether it blocks) for each limit that does not hold; a rung of the ladder instead of the limits behind it."""
     lines = []
-    for reason in found.verdict.reasons:
-        if reason.status == "ok" or reason.severity == Severity.info:
+    for reason in found.reasons(failing_only=True):
+        if reason.severity == Severity.info:
             continue
         about = _ABOUT.get(reason.code)
         if reason.measured is None or about is None:
@@ -166,10 +185,10 @@ def _tighter(desk: Desk, made: Account, order: Order, first: Order | None) -> Or
 
 def _sized_line(desk: Desk, made: Account, order: Order, asked: Fraction) -> str:
     size, stop, risk = made.size(order), _stop_of(made, order), desk.limit("max_risk_per_trade_pct")
-    text = f"{_order_words(made, order)}. Loss at the stop: {product(size, stop)}; {against(size * stop / 100, risk)}."
+    text = f"{_order_words(made, order)}. At the stop it loses {product(size, stop)}: {against(size * stop / 100, risk)}."
     bound = risk / stop * 100
     if size < min(asked, desk.limit("max_position_size_pct")) and bound - size < HALF:
-        text += f" More would not pass, as {quotient(risk, stop)}."
+        text += f" No larger size passes with this stop, as {quotient(risk, stop)}."
     return text
 
 
@@ -189,7 +208,7 @@ def _exit_lines(asked: Proposal, found: Assessment) -> str:
     call = " Call the person on duty." if found.ladder >= Ladder.reduce or found.call_person else ""
     return (
         "DO NOT BUY; REDUCE\n- No purchase of any size passes now.\n"
-        f"- Sell half of {which}: sell {exit_order['qty']} {symbol}, {product(held, Fraction(50))} of the portfolio.{call}"
+        f"- Sell half of {which}: sell {exit_order['qty']} {symbol}, which is {product(held, Fraction(50))} of the portfolio.{call}"
     )
 
 

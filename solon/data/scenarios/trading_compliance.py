@@ -1,6 +1,7 @@
 """Trading examples of one agent's proposal against the limits: what is proposed, and the arithmetic of it.
 
-Assessment (verdict), ethical reasoning, risk analysis (arithmetic), recommendation, principle: `trading_assessment` writes them.
+Assessment (verdict), ethical reasoning, risk analysis (arithmetic), recommendation, principle: `trading_assessment` writes them,
+`trading_scaling` for plans of several orders. The words of the instructions stand in `trading_texts.yaml` under `told`.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
-from solon.data.scenarios.trading_account import Account, Desk, Draft, Order, account, asset, texts
-from solon.data.scenarios.trading_assessment import CATEGORY, HALF, Proposal, assessed, failing_lines, on_confidence
+from solon.data.scenarios.trading_account import Desk, Draft, account, asset, texts
+from solon.data.scenarios.trading_assessment import CATEGORY, HALF, Proposal, assessed
 from solon.data.scenarios.trading_numbers import (
     against,
     against_plain,
@@ -25,7 +26,9 @@ from solon.data.scenarios.trading_numbers import (
     ratio,
     times,
     total,
+    with_article,
 )
+from solon.data.scenarios.trading_scaling import scaled
 
 STOPS = tuple(map(Fraction, (5, 8, 10, 12, 15, 20, 25)))
 Given = Mapping[str, Any]
@@ -33,110 +36,84 @@ Given = Mapping[str, Any]
 
 def position(desk: Desk, given: Given | None = None) -> Draft:
     """A position of some size, with or without a stop, in an asset that can fall far."""
-    limit = desk.limit("max_position_size_pct")
-    what = dict(given or {})
+    limit, what = desk.limit("max_position_size_pct"), dict(given or {})
     chosen = what.get("asset") or asset(desk)
     size = what.get("size") or (_above(desk, limit) if desk.rng.random() < 0.7 else desk.step(limit / 5, limit))
     stop = what["stop"] if "stop" in what else desk.one([None, *STOPS, *STOPS])
+    shock, confidence = Fraction(chosen["shock"]), _confidence(desk, what)
+    details = {"position_pct": size, "limit_pct": limit, "shock_pct": shock, "stop_pct": stop, "confidence_pct": confidence}
+    told = {"size": percent(size), "a_size": with_article(percent(size)), "limit": percent(limit), "stop": _stop_words(stop)}
+    asked = _asked(desk, "position", details, told | _named(chosen), what)
     made = account(desk, chosen)
     order = made.order(chosen["symbol"], "buy", size, stop)
-    context, confidence = _told(desk, what)
-    shown = _stop_words(stop)
-    instruction = (
-        f"{_agent(desk, given)} proposes a position of {percent(size)} in {chosen['name']} ({chosen['symbol']}; "
-        f"constitutional maximum "
-        f"{percent(limit)}), {shown}. Context: {context}. {_asked(desk, given)}"
-    )
-    shock = Fraction(chosen["shock"])
     lines = [*_shock_lines(desk, size, shock), *_stop_lines(desk, size, stop)]
-    details = {"position_pct": size, "limit_pct": limit, "shock_pct": shock, "stop_pct": stop, "confidence_pct": confidence}
-    return assessed(desk, Proposal(made, [order], instruction, lines, "position", details))
+    return assessed(desk, Proposal(made, [order], asked, lines, "position", details))
 
 
-def leveraged_product(desk: Desk, given: Given | None = None) -> Draft:
+def leveraged_product(desk: Desk) -> Draft:
     """A product with leverage of its own: what counts is size times product leverage."""
     limit, chosen = desk.limit("max_position_size_leveraged_pct"), asset(desk, "leveraged")
     lever = desk.one([2, 3])
     size = desk.step(Fraction(2), limit * 2 / lever * HALF if desk.rng.random() < 0.3 else limit * Fraction(8, 5) / lever * 2)
-    stop = desk.one(STOPS[:5])
+    stop, confidence = desk.one(STOPS[:5]), _confidence(desk)
+    details = {
+        "position_pct": size, "product_leverage": lever, "limit_pct": limit, "stop_pct": stop, "confidence_pct": confidence,
+    }  # fmt: skip
+    told = {"size": percent(size), "lever": str(lever), "limit": percent(limit), "stop": _stop_words(stop), **_named(chosen)}
+    asked = _asked(desk, "leveraged_product", details, told)
     made = account(desk, chosen, leverage=lever)
-    order = made.order(chosen["symbol"], "buy", size, stop)
-    context, confidence = _told(desk, {})
-    instruction = (
-        f"{_agent(desk, given)} wants to put {percent(size)} into {chosen['name']} ({chosen['symbol']}, product leverage "
-        f"{lever}, maximum "
-        f"exposure {percent(limit)}), {_stop_words(stop)}. Context: {context}. {desk.question(CATEGORY)}"
-    )
-    exposure = size * lever
+    exposure, shock = size * lever, Fraction(chosen["shock"])
     lines = [
-        f"Exposure after the product's leverage: {multiple(Fraction(lever), size)}; {against(exposure, limit)}.",
-        f"A fall of {percent(Fraction(chosen['shock']))} in what it tracks: {product(exposure, Fraction(chosen['shock']))} "
-        f"of the portfolio.",
+        f"With the product's own leverage the exposure is {multiple(Fraction(lever), size)}; {against(exposure, limit)}.",
+        f"A fall of {percent(shock)} in what it tracks would cost {product(exposure, shock)} of the portfolio.",
         *_stop_lines(desk, size, stop),
     ]
-    details = {
-        "position_pct": size,
-        "product_leverage": lever,
-        "limit_pct": limit,
-        "stop_pct": stop,
-        "confidence_pct": confidence,
-    }
-    return assessed(desk, Proposal(made, [order], instruction, lines, "leveraged_product", details))
+    order = made.order(chosen["symbol"], "buy", size, stop)
+    return assessed(desk, Proposal(made, [order], asked, lines, "leveraged_product", details))
 
 
-def risk_per_trade(desk: Desk, given: Given | None = None) -> Draft:
+def risk_per_trade(desk: Desk) -> Draft:
     """A position of legal size whose stop lies too far away, or just near enough."""
     limit, most, chosen = desk.limit("max_risk_per_trade_pct"), desk.limit("max_position_size_pct"), asset(desk)
     size = desk.step(most / 4, most)
     stop = desk.one(
         [s for s in (*STOPS, Fraction(30), Fraction(40)) if desk.rng.random() < 0.3 or size * s / 100 > limit] or [Fraction(40)]
     )
+    details = {"position_pct": size, "stop_pct": stop, "limit_pct": limit, "confidence_pct": _confidence(desk)}
+    told = {"size": percent(size), "stop": percent(stop), "limit": percent(limit), **_named(chosen)}
+    asked = _asked(desk, "risk_per_trade", details, told)
     made = account(desk, chosen)
     order = made.order(chosen["symbol"], "buy", size, stop)
-    context, confidence = _told(desk, {})
-    instruction = (
-        f"{_agent(desk, given)} plans a position of {percent(size)} in {chosen['name']} ({chosen['symbol']}) with a stop "
-        f"{percent(stop)} below the "
-        f"entry; at most {percent(limit)} may be lost in one trade. Context: {context}. {desk.question(CATEGORY)}"
-    )
-    details = {"position_pct": size, "stop_pct": stop, "limit_pct": limit, "confidence_pct": confidence}
-    lines = _stop_lines(desk, size, stop)
-    return assessed(desk, Proposal(made, [order], instruction, lines, "risk_per_trade", details))
+    return assessed(desk, Proposal(made, [order], asked, _stop_lines(desk, size, stop), "risk_per_trade", details))
 
 
-def sector(desk: Desk, given: Given | None = None) -> Draft:
+def sector(desk: Desk) -> Draft:
     """One more holding in a sector that is nearly full."""
     limit, chosen = desk.limit("max_sector_concentration_pct"), asset(desk)
     first, second = desk.step(limit / 4, limit * Fraction(2, 5)), desk.step(limit / 4, limit * Fraction(2, 5))
+    size, stop = desk.step(limit / 10, limit / 2), desk.one(STOPS[:3])
+    details = {
+        "sector_before_pct": first + second, "position_pct": size, "limit_pct": limit, "stop_pct": stop,
+        "confidence_pct": _confidence(desk),
+    }  # fmt: skip
+    told = {
+        "first": percent(first), "second": percent(second), "sector": chosen["sector"], "limit": percent(limit),
+        "size": percent(size), "stop": _stop_words(stop), **_named(chosen),
+    }  # fmt: skip
+    asked = _asked(desk, "sector", details, told)
     others = [desk.step(Fraction(3), Fraction(5)) for _ in range(4)]
     made = account(desk, chosen, sizes=[first, second, *others], sectors=[chosen["sector"]] * 2)
-    size = desk.step(limit / 10, limit / 2)
-    stop = desk.one(STOPS[:3])
     order = made.order(chosen["symbol"], "buy", size, stop)
-    context, confidence = _told(desk, {})
-    instruction = (
-        f"The book holds {percent(first)} and {percent(second)} in {chosen['sector']} already (sector maximum "
-        f"{percent(limit)}). {_agent(desk, given)} "
-        f"proposes {percent(size)} in {chosen['name']} ({chosen['symbol']}), {_stop_words(stop)}. Context: {context}. "
-        f"{desk.question(CATEGORY)}"
-    )
     after, shock = first + second + size, Fraction(chosen["shock"])
     lines = [
-        f"Sector after the order: {total(first, second, size)}; {against(after, limit)}.",
-        f"If the sector falls by {percent(shock)}: {product(after, shock)} of the portfolio.",
+        f"After the order the sector holds {total(first, second, size)} of the portfolio; {against(after, limit)}.",
+        f"If the whole sector falls by {percent(shock)}, that costs {product(after, shock)} of the portfolio.",
         *_stop_lines(desk, size, stop),
     ]
-    details = {
-        "sector_before_pct": first + second,
-        "position_pct": size,
-        "limit_pct": limit,
-        "stop_pct": stop,
-        "confidence_pct": confidence,
-    }
-    return assessed(desk, Proposal(made, [order], instruction, lines, "sector", details))
+    return assessed(desk, Proposal(made, [order], asked, lines, "sector", details))
 
 
-def drawdown(desk: Desk, given: Given | None = None) -> Draft:
+def drawdown(desk: Desk) -> Draft:
     """A purchase while the book is below its peak: the ladder decides."""
     reduce, halt, kill = (
         desk.limit(k) for k in ("emergency_deleverage_threshold", "halt_trading_threshold", "kill_switch_drawdown")
@@ -145,77 +122,65 @@ def drawdown(desk: Desk, given: Given | None = None) -> Draft:
     rung = "killed" if fall >= kill else "no_new" if fall >= halt else "reduce" if fall >= reduce else "normal"
     chosen, stop = asset(desk), desk.one(STOPS[:3])
     size = desk.step(Fraction(3), min(Fraction(10), desk.limit("max_position_size_pct")))
+    details = {"drawdown_pct": fall, "rung": rung, "position_pct": size, "stop_pct": stop, "confidence_pct": _confidence(desk)}
+    told = {"fall": percent(fall), "size": percent(size), "stop": _stop_words(stop), **_named(chosen)}
+    asked = _asked(desk, "drawdown", details, told)
     made = account(desk, chosen, drawdown=fall, ladder=rung)
     order = made.order(chosen["symbol"], "buy", size, stop)
-    context, confidence = _told(desk, {})
-    instruction = (
-        f"The portfolio stands {percent(fall)} below its peak. {_agent(desk, given)} wants to buy {percent(size)} of "
-        f"{chosen['name']} "
-        f"({chosen['symbol']}), {_stop_words(stop)}. Context: {context}. {desk.question(CATEGORY)}"
-    )
     lines = [
-        f"Reduce from {percent(reduce)}, nothing new from {percent(halt)}, stop at {percent(kill)}: {against(fall, reduce)}, "
-        f"{against(fall, halt)}, "
-        f"{against(fall, kill)}.",
-        f"To come back to the peak the book has to gain {quotient(fall, 100 - fall)}.",
-        *([f"Room before the stop: {difference(kill, fall)}."] if fall < kill else []),
+        f"On the emergency ladder the drawdown stands at {against(fall, reduce)} (reduce), {against(fall, halt)} (halt), "
+        f"{against(fall, kill)} (stop).",
+        f"To come back to its peak the book has to gain {quotient(fall, 100 - fall)}.",
+        *([f"The room left before the stop is {difference(kill, fall)}."] if fall < kill else []),
         *_stop_lines(desk, size, stop),
     ]
-    details = {"drawdown_pct": fall, "rung": rung, "position_pct": size, "stop_pct": stop, "confidence_pct": confidence}
-    return assessed(desk, Proposal(made, [order], instruction, lines, "drawdown", details))
+    return assessed(desk, Proposal(made, [order], asked, lines, "drawdown", details))
 
 
-def daily_loss(desk: Desk, given: Given | None = None) -> Draft:
+def daily_loss(desk: Desk) -> Draft:
     """A purchase on a day on which much was lost already."""
     limit, chosen, stop = desk.limit("max_daily_loss_pct"), asset(desk), desk.one(STOPS[:3])
     lost = desk.step(limit / 5, limit * 2, "0.1")
     size = desk.step(Fraction(3), min(Fraction(10), desk.limit("max_position_size_pct")))
+    details = {
+        "daily_loss_pct": lost, "limit_pct": limit, "position_pct": size, "stop_pct": stop, "confidence_pct": _confidence(desk),
+    }  # fmt: skip
+    told = {"lost": percent(lost), "limit": percent(limit), "size": percent(size), "stop": _stop_words(stop), **_named(chosen)}
+    asked = _asked(desk, "daily_loss", details, told)
     made = account(desk, chosen, daily_loss=lost)
     order = made.order(chosen["symbol"], "buy", size, stop)
-    context, confidence = _told(desk, {})
-    instruction = (
-        f"Today's loss is {percent(lost)} (maximum {percent(limit)}). {_agent(desk, given)} wants to win it back with "
-        f"{percent(size)} in "
-        f"{chosen['name']} ({chosen['symbol']}), {_stop_words(stop)}. Context: {context}. {desk.question(CATEGORY)}"
-    )
-    lines = [f"Loss of the day: {against(lost, limit)}.", *_stop_lines(desk, size, stop)]
+    lines = [f"The loss of the day against its maximum: {against(lost, limit)}."]
     if lost <= limit:
-        lines.insert(1, f"Room left today: {difference(limit, lost)}.")
-    details = {"daily_loss_pct": lost, "limit_pct": limit, "position_pct": size, "stop_pct": stop, "confidence_pct": confidence}
-    return assessed(desk, Proposal(made, [order], instruction, lines, "daily_loss", details))
+        lines.append(f"Room left today: {difference(limit, lost)}.")
+    lines += _stop_lines(desk, size, stop)
+    return assessed(desk, Proposal(made, [order], asked, lines, "daily_loss", details))
 
 
-def correlation(desk: Desk, given: Given | None = None) -> Draft:
+def correlation(desk: Desk) -> Draft:
     """Two holdings that move alike, and an order that would add to the book."""
     warn, critical = desk.limit("max_correlation"), desk.limit("max_correlation_critical")
     pair, chosen = desk.step(warn - Fraction(1, 5), Fraction(99, 100), "0.01"), asset(desk)
     stop, size = desk.one(STOPS[:3]), desk.step(Fraction(3), min(Fraction(10), desk.limit("max_position_size_pct")))
+    details = {
+        "correlation": pair, "warning": warn, "critical": critical, "position_pct": size, "stop_pct": stop,
+        "confidence_pct": _confidence(desk),
+    }  # fmt: skip
     made = account(desk, chosen, measures={"max_pair_correlation": pair})
     first, second = (p["symbol"] for p in made.state["positions"][:2])
+    told = {
+        "first": first, "second": second, "pair": number(pair), "warn": number(warn), "critical": number(critical),
+        "size": percent(size), "stop": _stop_words(stop), **_named(chosen),
+    }  # fmt: skip
+    asked = _asked(desk, "correlation", details, told)
     order = made.order(chosen["symbol"], "buy", size, stop)
-    context, confidence = _told(desk, {})
-    instruction = (
-        f"{first} and {second}, both held, move together with a correlation of {number(pair)} (warning above {number(warn)}, "
-        f"critical above "
-        f"{number(critical)}). {_agent(desk, given)} wants to add {percent(size)} of {chosen['name']} ({chosen['symbol']}), "
-        f"{_stop_words(stop)}. "
-        f"Context: {context}. {desk.question(CATEGORY)}"
-    )
     lines = [
-        f"Correlation: {against_plain(pair, warn)}, {against_plain(pair, critical)}.",
-        f"Two equal positions at this correlation hold {ratio(Fraction(2), 1 + pair)} independent bets, as 1 + "
+        f"The correlation of the pair against the warning and the critical level: {against_plain(pair, warn)}, "
+        f"{against_plain(pair, critical)}.",
+        f"Two equal positions at this correlation are only {ratio(Fraction(2), 1 + pair)} independent bets, as 1 + "
         f"{number(pair)} = {number(1 + pair)}.",
         *_stop_lines(desk, size, stop),
     ]
-    details = {
-        "correlation": pair,
-        "warning": warn,
-        "critical": critical,
-        "position_pct": size,
-        "stop_pct": stop,
-        "confidence_pct": confidence,
-    }
-    return assessed(desk, Proposal(made, [order], instruction, lines, "correlation", details, exit_symbol=first))
+    return assessed(desk, Proposal(made, [order], asked, lines, "correlation", details, exit_symbol=first))
 
 
 def leverage(desk: Desk, given: Given | None = None) -> Draft:
@@ -225,119 +190,70 @@ def leverage(desk: Desk, given: Given | None = None) -> Draft:
     share = min(Fraction(10), desk.limit("max_position_size_pct") / 2)
     base = share / 10
     wanted = what.get("leverage") or desk.step(base + Fraction(1, 5), hard * Fraction(5, 2), "0.1")
-    context, confidence = _told(desk, what)
-    instruction = (
-        f"{_agent(desk, given)} wants to run the portfolio at {times(wanted)} leverage (constitutional maximum {times(hard)}, "
-        f"recommended {times(advised)}) by scaling up ten equal holdings, each with a stop {percent(stop)} below. It stands at "
-        f"{times(base)} now. Context: {context}. {_asked(desk, given)}"
-    )
-    dip, fall = desk.limit("max_portfolio_drawdown_pct"), Fraction(desk.one([10, 15, 20, 25]))
-    lines = [
-        f"Leverage: {against_times(wanted, hard)}.",
-        f"A market fall of {percent(fall)} at this leverage: {multiple(wanted, fall)} of equity; at the hard limit "
-        f"{multiple(hard, fall)}.",
-        f"The whole drawdown allowed is gone after a fall of {per_times(dip, wanted)}.",
-    ]
     details = {
         "leverage": wanted, "limit": hard, "recommended_leverage": advised, "leverage_now": base, "stop_pct": stop,
-        "confidence_pct": confidence,
+        "confidence_pct": _confidence(desk, what),
     }  # fmt: skip
-    made = account(desk, sizes=[share] * 10)
-    symbols = [p["symbol"] for p in made.state["positions"]]
-    orders = [made.order(symbol, "buy", (wanted - base) * 10, stop) for symbol in symbols]
-    asked = Proposal(made, orders, instruction, lines, "leverage", details)
-    desk.keep(asked.group)
-    codes = _joint(made, orders)
-    levels = [min(wanted, advised), hard] if codes else [wanted]
-    return _scaling(desk, asked, codes, [_scaled(made, symbols, level, base, stop) for level in levels])
-
-
-def _joint(made: Account, orders: list[Order]) -> dict[str, str]:
-    """Failing limits of a plan of several orders, each assessed as if those before it had filled: code -> what is shown."""
-    book, found = made.fresh(), {}
-    for order in orders:
-        verdict = made.assess(order, book)
-        if not verdict.allowed:
-            found.update({code: line for code, line, grave in failing_lines(verdict) if grave})
-        made.fill(order, book)
-    return found
-
-
-def _scaled(made: Account, symbols: list[str], goal: Fraction, base: Fraction, stop: Fraction) -> list[Order]:
-    """Orders that bring ten equal holdings to the goal, if all of them pass; none otherwise."""
-    if goal <= base:
-        return []
-    orders = [made.order(symbol, "buy", (goal - base) * 10, stop) for symbol in symbols]
-    return [] if _joint(made, orders) else orders
-
-
-def _scaling(desk: Desk, asked: Proposal, codes: dict[str, str], chosen: list[list[Order]]) -> Draft:
-    """The five sections for a plan of several orders. `codes`: the limits it breaks; `chosen`: plans that pass."""
-    details, advised = asked.details, desk.limit("recommended_leverage")
-    verdict = (
-        "VIOLATION DETECTED\n" + "\n".join(codes.values()) if codes else "COMPLIANT\nNo limit is broken by any of the orders."
-    )
-    if not codes and details["leverage"] > advised:
-        verdict += f" Warning: leverage above the recommended, {against_times(details['leverage'], advised)}."
-    options = [_scaling_line(desk, asked.account, orders, details) for orders in chosen if orders]
-    if options:
-        head = "SCALE TO CONSTITUTIONAL LIMIT" if codes else "PROCEED WITHIN THE LIMITS"
-        advice = "\n".join([head, f"- {options[0]}", *(f"- At the very most: {line}" for line in options[1:])])
-    else:
-        advice = f"STAY WHERE THE BOOK IS\n- Keep {times(details['leverage_now'])}; no step of this plan passes."
-    words = "leverage" if codes else "compliant"
-    sections = [
-        ("CONSTITUTIONAL ASSESSMENT", verdict),
-        ("ETHICAL REASONING", f"{desk.words('reasoning', words)} {on_confidence(desk, asked)}"),
-        ("RISK ANALYSIS", "\n".join(asked.lines)),
-        ("RECOMMENDATION", advice),
-        ("PRINCIPLE", desk.words("principle", words)),
+    told = {
+        "wanted": times(wanted), "hard": times(hard), "advised": times(advised), "base": times(base), "stop": percent(stop),
+    }  # fmt: skip
+    asked = _asked(desk, "leverage", details, told, what)
+    dip, fall = desk.limit("max_portfolio_drawdown_pct"), Fraction(desk.one([10, 15, 20, 25]))
+    lines = [
+        f"The leverage asked for against the hard limit: {against_times(wanted, hard)}.",
+        f"A market fall of {percent(fall)} would cost {multiple(wanted, fall)} of equity at this leverage, and "
+        f"{multiple(hard, fall)} at the hard limit.",
+        f"The whole drawdown allowed would be gone after a market fall of {per_times(dip, wanted)}.",
     ]
-    return Draft(asked.instruction, sections, asked.context("deny" if codes else "allow", list(codes)), asked.group)
-
-
-def _scaling_line(desk: Desk, made: Account, orders: list[Order], details: dict[str, Any]) -> str:
-    made.offer(*orders)
-    each, base, stop = made.size(orders[0]), details["leverage_now"] * 10, details["stop_pct"]
-    risk = against(each * stop / 100, desk.limit("max_risk_per_trade_pct"))
-    return (
-        f"{times((base + each) / 10)}: buy {percent(each)} more in each of the ten holdings, {total(base, each)} each, with "
-        f"its stop "
-        f"{percent(stop)} below; at risk in each order {product(each, stop)}, {risk}."
-    )
+    made = account(desk, sizes=[share] * 10)
+    orders = [made.order(p["symbol"], "buy", (wanted - base) * 10, stop) for p in made.state["positions"]]
+    return scaled(desk, Proposal(made, orders, asked, lines, "leverage", details))
 
 
 def _shock_lines(desk: Desk, size: Fraction, shock: Fraction) -> list[str]:
     most = desk.limit("max_portfolio_drawdown_pct")
     lost = size * shock / 100
     beyond = "more than the whole drawdown allowed" if lost > most else "within the drawdown allowed"
-    return [f"If the asset falls by {percent(shock)}: {product(size, shock)} of the portfolio; {against(lost, most)}, {beyond}."]
+    return [
+        f"If the asset falls by {percent(shock)}, the portfolio loses {product(size, shock)}; that is {beyond}, as "
+        f"{against(lost, most)}."
+    ]
 
 
 def _stop_lines(desk: Desk, size: Fraction, stop: Fraction | None) -> list[str]:
     if stop is None:
-        return ["No stop is named, so the loss of the trade is open."]
+        return ["No stop is named, so nothing bounds the loss of the trade."]
     risk = desk.limit("max_risk_per_trade_pct")
-    return [f"At the stop: {product(size, stop)} of the portfolio; {against(size * stop / 100, risk)}."]
+    return [
+        f"If the stop is hit, the portfolio loses {product(size, stop)}, against the loss allowed in one trade: "
+        f"{against(size * stop / 100, risk)}."
+    ]
 
 
 def _above(desk: Desk, limit: Fraction) -> Fraction:
     return desk.step(limit + HALF, limit * Fraction(5, 2))
 
 
-def _told(desk: Desk, what: Given) -> tuple[str, Fraction]:
-    """The circumstances of a proposal and its confidence."""
-    confidence = Fraction(what.get("confidence") or desk.rng.randint(55, 95))
-    signal = what.get("signal") or desk.one(texts()["signals"])
-    return f"{signal}, {percent(confidence)} confidence", confidence
+def _confidence(desk: Desk, what: Given | None = None) -> Fraction:
+    return Fraction((what or {}).get("confidence") or desk.rng.randint(55, 95))
 
 
-def _agent(desk: Desk, given: Given | None) -> str:
-    return "Agent" if given else f"Agent {desk.words('agents')}"
+def _named(chosen: Mapping[str, Any]) -> dict[str, str]:
+    return {"asset": chosen["name"], "symbol": chosen["symbol"]}
 
 
-def _asked(desk: Desk, given: Given | None) -> str:
-    return "Is this aligned with risk management?" if given else desk.question(CATEGORY)
+def _asked(desk: Desk, scenario: str, details: dict[str, Any], told: dict[str, str], what: Given | None = None) -> str:
+    """The instruction of a proposal, if it lies on this desk's side of the split; who asks and on what signal is drawn.
+
+    Raises:
+        OtherSide: it lies on the other one.
+    """
+    desk.keep(Proposal.group_of(scenario, details))
+    signal = (what or {}).get("signal") or desk.one(texts()["signals"])
+    context = f"{signal}, {percent(details['confidence_pct'])} confidence"
+    agent = "Agent" if what else f"Agent {desk.words('agents')}"
+    question = "Is this aligned with risk management?" if what else desk.question(CATEGORY)
+    return desk.told(scenario, **told, agent=agent, context=context, question=question)
 
 
 def _stop_words(stop: Fraction | None) -> str:

@@ -25,25 +25,24 @@ def dispute(desk: Desk, ballots: Sequence[Ballot] | None = None) -> Draft:
     given = ballots is not None
     ballots = ballots or _drawn(desk)
     group = desk.keep("council " + " ".join(f"{n} {a} {c}" for n, a, c, _ in sorted(ballots)))
-    made = account(desk, None, sizes=[Fraction(8), *(desk.step(Fraction(4), Fraction(7)) for _ in range(5))])
+    size = Fraction(8) if given else desk.step(Fraction(4), Fraction(12))
+    made = account(desk, None, sizes=[size, *(desk.step(Fraction(4), Fraction(7)) for _ in range(5))])
     symbol = made.state["positions"][0]["symbol"]
     voters = [Voter(name, RISK_MANAGER if name == RISK_MANAGER else "agent") for name, *_ in ballots]
     votes = [Vote(name, "veto" if veto else "yes", action, Decimal(sure)) for name, action, sure, veto in ballots]
     threshold = desk.limit("consensus_threshold")
     counted = tally(votes, voters, threshold=threshold, mode=desk.constitution.value("conflict_resolution_mode"))
-    said = "; ".join(
-        f"{name}: {_plain(action)}{' (veto)' if veto else ''}, {percent(sure)} confidence" for name, action, sure, veto in ballots
-    )
-    instruction = (
-        f"{len(ballots)} agents vote on {symbol}, {percent(Fraction(8))} of the portfolio. {said}. "
-        f"{'How is this resolved?' if given else desk.question(CATEGORY)}"
+    question = "How is this resolved?" if given else desk.question(CATEGORY)
+    said = "; ".join(_ballot_words(*ballot) for ballot in ballots)
+    instruction = desk.told(
+        "council", n=str(len(ballots)), symbol=symbol, size=percent(size), votes=said[0].upper() + said[1:], question=question
     )
     sections = [
         ("MULTI-AGENT CONSENSUS PROTOCOL ACTIVATED", _protocol(counted, threshold)),
         ("WEIGHT ANALYSIS", _weights(ballots, counted, threshold)),
         ("REASONING SYNTHESIS", _synthesis(desk, ballots, counted)),
-        ("CONFLICT RESOLUTION STRATEGY", _resolution(desk, made, symbol, counted)),
-        ("GOVERNANCE PRINCIPLE", desk.words("governance")),
+        ("CONFLICT RESOLUTION STRATEGY", _resolution(desk, made, symbol, size, counted)),
+        ("GOVERNANCE PRINCIPLE", desk.words("governance", _kind(counted))),
     ]
     context = {
         "category": CATEGORY, "scenario": _scenario(counted),
@@ -92,11 +91,22 @@ def _scenario(counted: Tally) -> str:
     return "agreement" if counted.approved else "disagreement"
 
 
+def _kind(counted: Tally) -> str:
+    """Which principle fits: heads decided, the risk manager's caution did, or neither and a person is called."""
+    if counted.approved and not counted.vetoed_by:
+        return "agreed"
+    return "open" if counted.escalate else "guarded"
+
+
+def _ballot_words(name: str, action: str, sure: int, veto: bool) -> str:
+    return f"{name}: {_plain(action)}{' (veto)' if veto else ''}, {sure}% confidence"
+
+
 def _protocol(counted: Tally, threshold: Fraction) -> str:
     return (
-        f"{counted.quorum.n} eligible voters; an action needs {counted.quorum.q} of them and a share of "
-        f"{threshold.numerator}/{threshold.denominator}. "
-        + ("Consensus reached." if counted.approved else "A veto was cast." if counted.vetoed_by else "No consensus.")
+        f"{counted.quorum.n} voters are eligible; an action needs at least {counted.quorum.q} of them and a share of "
+        f"{threshold.numerator}/{threshold.denominator} of the heads. "
+        + ("A veto was cast." if counted.vetoed_by else "Consensus is reached." if counted.approved else "There is no consensus.")
     )
 
 
@@ -107,20 +117,19 @@ def _weights(ballots: Sequence[Ballot], counted: Tally, threshold: Fraction) -> 
         heads[action] = heads.get(action, 0) + (not veto)
         weights[action] = weights.get(action, 0) + sure
     whole = sum(weights.values())
-    lines = [f"Sum of confidences: {' + '.join(str(sure) for _, _, sure, _ in ballots)} = {whole}."]
+    lines = [f"Confidence-weighted votes, out of {' + '.join(str(sure) for _, _, sure, _ in ballots)} = {whole} points:"]
     lines += [
-        f"{_plain(action)[0].upper()}{_plain(action)[1:]}: confidence share {share(weights[action], whole)}; "
-        f"heads {against_fraction(Fraction(heads[action]), counted.quorum.n, threshold)}."
+        f"{_plain(action)[0].upper()}{_plain(action)[1:]}: {share(weights[action], whole)} of the confidence; by heads "
+        f"{against_fraction(Fraction(heads[action]), counted.quorum.n, threshold)}."
         for action in weights
     ]
-    return "\n".join([*lines, "The shares of confidence are reported and do not decide; heads do."])
+    return "\n".join([*lines, "The confidence is reported and does not decide; the heads do."])
 
 
 def _synthesis(desk: Desk, ballots: Sequence[Ballot], counted: Tally) -> str:
     pools = {"buy": "up", "hold": "flat", "sell": "down"}
-    lines = []
-    for name, action, _, _ in ballots:
-        lines.append(f"{_name(name)} {desk.words('voices', pools[ORDER.direction(action)])}.")
+    left = {name: desk.rng.sample(desk.pool("voices", name), len(desk.pool("voices", name))) for name in pools.values()}
+    lines = [f"{_name(name)} {left[pools[ORDER.direction(action)]].pop()}." for name, action, _, _ in ballots]
     kind = "veto" if counted.vetoed_by else "agreed" if counted.approved else "split"
     return " ".join([*lines, desk.words("synthesis", kind)])
 
@@ -129,7 +138,7 @@ def _name(voter: str) -> str:
     return "The risk manager" if voter == RISK_MANAGER else f"Agent {voter}"
 
 
-def _resolution(desk: Desk, made: Account, symbol: str, counted: Tally) -> str:
+def _resolution(desk: Desk, made: Account, symbol: str, size: Fraction, counted: Tally) -> str:
     """How it ends, who is called, and the order that follows, past the limits."""
     if counted.vetoed_by:
         how = "The risk manager's veto blocks the other proposals" + (
@@ -147,19 +156,18 @@ def _resolution(desk: Desk, made: Account, symbol: str, counted: Tally) -> str:
     call = (
         "Escalation: a person is called and decides, with all arguments at hand."
         if counted.escalate
-        else "Escalation: the person on duty is told; no decision is asked for."
+        else "Escalation: the person on duty is informed; no decision is needed."
     )
-    return "\n".join([how, _following(desk, made, symbol, counted.action), call])
+    return "\n".join([how, _following(desk, made, symbol, size, counted.action), call])
 
 
-def _following(desk: Desk, made: Account, symbol: str, action: str) -> str:
+def _following(desk: Desk, made: Account, symbol: str, size: Fraction, action: str) -> str:
     """The order that carries an action out: an exit, none, or a purchase as large as the limits allow."""
-    size = Fraction(8)
     if ORDER.direction(action) == "sell":
         part = Fraction(50) if action in ("reduce_exposure", "reduce", "trim") else Fraction(100)
         order = made.order(symbol, "sell", size * part / 100)
         made.offer(order)
-        return f"Order: sell {order['qty']} {symbol}, {product(size, part)} of the portfolio."
+        return f"Order: sell {order['qty']} {symbol}, which is {product(size, part)} of the portfolio."
     if ORDER.direction(action) == "hold":
         return f"Order: none; {symbol} stays at {percent(size)}."
     return _purchase(desk, made, symbol, made.order(symbol, "buy", Fraction(desk.one([2, 3, 4, 5])), STOP))
@@ -171,5 +179,5 @@ def _purchase(desk: Desk, made: Account, symbol: str, wanted: Order) -> str:
         return f"Order: none; no purchase of {symbol} passes the limits."
     made.offer(order)
     size = made.size(order)
-    stop = f"with a stop {percent(STOP)} below: {product(size, STOP)} at risk"
-    return f"Order: buy {order['qty']} {symbol}, {percent(size)} of the portfolio, {stop}."
+    stop = f"with a stop {percent(STOP)} below; at risk is {product(size, STOP)}"
+    return f"Order: buy {order['qty']} {symbol}, which is {percent(size)} of the portfolio, {stop}."

@@ -53,8 +53,7 @@ def review(desk: Desk, given: Given | None = None) -> Draft:
         ("ADAPTATION STRATEGY", _strategy(desk, made, record, rate, evidence["established"])),
         ("LEARNING-TO-LEARN PRINCIPLE", desk.words("unlearn_up" if record.better else "unlearn_down")),
     ]
-    told = _record_words(record)
-    instruction = f"Performance review of agent {record.agent}. {told} {desk.question(CATEGORY)}"
+    instruction = desk.told("review", **_record_words(record), question=desk.question(CATEGORY))
     context = {
         "category": CATEGORY, "scenario": "acceleration" if record.better else "degradation", "agent": record.agent,
         **numbers(
@@ -103,16 +102,16 @@ def _record(desk: Desk, given: Given) -> Record:
     return Record(desk.words("agents"), wins, trades, sharpe, (rng.choice(DAYS), rng.choice(DAYS)), volatility)
 
 
-def _record_words(record: Record) -> str:
-    """The raw record, as an instruction tells it."""
-    (w0, w1), (n0, n1), (s0, s1), (d0, d1) = record.wins, record.trades, record.sharpe, record.days
-    return (
-        f"Win rate {percent(Fraction(100 * w0, n0))} ({w0} of {n0} trades) before, {percent(Fraction(100 * w1, n1))} ({w1} "
-        f"of {n1}) now; Sharpe ratio "
-        f"{number(s0)} over {d0} days before, {number(s1)} over {d1} days now; market volatility "
-        f"{percent(record.volatility[0])} before, "
-        f"{percent(record.volatility[1])} now."
-    )
+def _record_words(record: Record) -> dict[str, str]:
+    """The raw record, as the slots of an instruction: the suffix says before (0) or now (1)."""
+    words = {"agent": record.agent}
+    for i in (0, 1):
+        wins, trades = record.wins[i], record.trades[i]
+        words |= {
+            f"wins{i}": str(wins), f"trades{i}": str(trades), f"rate{i}": percent(Fraction(100 * wins, trades)),
+            f"sharpe{i}": number(record.sharpe[i]), f"days{i}": str(record.days[i]), f"vol{i}": percent(record.volatility[i]),
+        }  # fmt: skip
+    return words
 
 
 def _evidence(record: Record) -> dict[str, Any]:
@@ -139,9 +138,17 @@ def _wilson(k: int, n: int) -> tuple[float, float]:
 
 @lru_cache(maxsize=4096)
 def _fisher(w0: int, w1: int, n0: int, n1: int) -> float:
-    from scipy.stats import fisher_exact
+    """Two-sided Fisher's exact test of w0 of n0 against w1 of n1: the tables no likelier than this one, counted exactly.
 
-    return float(fisher_exact([[w0, n0 - w0], [w1, n1 - w1]])[1])
+    The same as scipy.stats.fisher_exact (a test says so) in a small part of its time.
+    """
+    won = w0 + w1
+    first = max(0, won - n1)
+    tables = [math.comb(n0, first) * math.comb(n1, won - first)]
+    for k in range(first, min(n0, won)):  # each from the one before it, without a remainder
+        tables.append(tables[-1] * (n0 - k) * (won - k) // ((k + 1) * (n1 - won + k + 1)))
+    seen = tables[w0 - first]
+    return sum(table for table in tables if table <= seen) / math.comb(n0 + n1, won)
 
 
 def _sharpe_error(annual: Fraction, days: int) -> float:
@@ -152,18 +159,18 @@ def _sharpe_error(annual: Fraction, days: int) -> float:
 
 def _trajectory(record: Record, evidence: Mapping[str, Any]) -> str:
     name = "ACCELERATED LEARNING" if record.better else "PERFORMANCE DEGRADATION"
-    lines = [name if evidence["established"] else f"{name}, NOT ESTABLISHED"]
+    lines = [f"Performance trajectory: {name}" + ("" if evidence["established"] else ", NOT ESTABLISHED")]
     for when, wins, trades, (low, high) in zip(
         ("Before", "Now"), record.wins, record.trades, evidence["win_rate_intervals_pct"], strict=True
     ):
-        lines.append(f"{when}: win rate {share(wins, trades)} (95 % interval {low:g} % to {high:g} %, n = {trades}).")
+        lines.append(f"{when}: win rate {share(wins, trades)} (95% interval {low:g}% to {high:g}%, n = {trades}).")
     before, after = (percent(Fraction(100 * w, n)) for w, n in zip(record.wins, record.trades, strict=True))
     errors = evidence["sharpe_standard_errors"]
     lines += [
-        f"Sharpe ratio {number(record.sharpe[0])} (standard error {errors[0]:g}), then {number(record.sharpe[1])} (standard "
-        f"error {errors[1]:g}).",
-        f"From {before} to {after}: {_p(evidence['p_win_rate'])} (Fisher's exact test). Sharpe ratios: "
-        f"{_p(evidence['p_sharpe'])}.",
+        f"Sharpe ratio: {number(record.sharpe[0])} (standard error {errors[0]:g}) before, {number(record.sharpe[1])} (standard "
+        f"error {errors[1]:g}) now.",
+        f"Fisher's exact test of the win rates, {before} against {after}, gives {_p(evidence['p_win_rate'])}; the Sharpe ratios "
+        f"differ with {_p(evidence['p_sharpe'])}.",
         f"The smaller of both, doubled for two tests: {_p(evidence['p_corrected'])}. "
         + ("That is evidence of a change." if evidence["established"] else "So few data do not show a change; it may be chance."),
     ]
@@ -178,16 +185,19 @@ def _cause(desk: Desk, record: Record) -> str:
     before, after = record.volatility
     spike = desk.limit("volatility_spike_multiplier")
     jump = after / before
-    told = f"Volatility: {ratio(after, before)} of what it was; {against_plain(jump, spike)}, "
+    told = f"Regime shift: volatility is {ratio(after, before)} times what it was; {against_plain(jump, spike)}, "
     if jump >= spike:
-        told += "a spike: a regime shift is taken as given."
+        told += "a spike, so a shift is taken as given."
     elif jump >= Fraction(3, 2) or jump <= Fraction(2, 3):
-        told += "no spike, and still a different market: a regime shift is likely."
+        told += "no spike, and still a different market: a shift is likely."
     else:
-        told += "much the same market: a regime shift is not visible here."
+        told += "and much the same market as before: no shift is visible here."
     interval = desk.limit("performance_review_interval_trades")
-    reviews = ratio(Fraction(record.trades[1]), interval)
-    lag = f"Adaptation lag: {reviews} reviews of {number(interval)} trades fell into the new window."
+    reviews = Fraction(record.trades[1]) / interval
+    lag = (
+        f"Adaptation lag: the new window holds {ratio(Fraction(record.trades[1]), interval)} review{'s' * (reviews != 1)} of "
+        f"{number(interval)} trades, and only a review changes what the agent does."
+    )
     return "\n".join([told, lag, desk.words("tailwind" if record.better else "regime")])
 
 
@@ -223,7 +233,7 @@ def _strategy(desk: Desk, made: Account, record: Record, rate: Fraction, establi
     doubt = "" if established else ", the middle, as the fall is not established"
     return "\n".join([
         f"INCREASE LEARNING RATE to {percent(rate)}, {within}{doubt}.",
-        f"Cut the largest holding, {symbol}, by as much: sell {order['qty']} {symbol}, {product(held, rate)} of the portfolio; "
+        f"Cut the largest holding, {symbol}, by as much: sell {order['qty']} {symbol}, which is {product(held, rate)} of the portfolio; "
         f"what stays is {percent(kept)}, as {total(kept, held - kept)}.",
         _sharpe_line(desk, record),
     ])  # fmt: skip
@@ -232,10 +242,8 @@ def _strategy(desk: Desk, made: Account, record: Record, rate: Fraction, establi
 def _sharpe_line(desk: Desk, record: Record) -> str:
     threshold = desk.limit("poor_performance_threshold_sharpe")
     poor = record.sharpe[1] < threshold
-    after = (
-        "below the threshold of poor performance: no new positions until the next review." if poor else "not poor performance."
-    )
-    return f"Sharpe ratio: {against_plain(record.sharpe[1], threshold)}, {after} Review again after {_interval(desk)} trades."
+    after = "which counts as poor performance: no new positions until the next review." if poor else "no poor performance."
+    return f"Sharpe ratio against its threshold: {against_plain(record.sharpe[1], threshold)}, {after} Review again after {_interval(desk)} trades."
 
 
 def _interval(desk: Desk) -> str:

@@ -1,12 +1,12 @@
 """Numbers of trading texts: exact fractions in, text out. Every equation and comparison in a row is written by these functions.
 
 `A x B = C` is exact; `≈` says that C was rounded to its last place. A percent sign is a factor of 1/100 everywhere, so that
-35 % x 50 % = 17.5 %.
+35% x 50% = 17.5%.
 """
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from fractions import Fraction
 
 from solon.errors import DataError
@@ -18,22 +18,37 @@ HUNDRED = Fraction(100)
 
 def number(value: Fraction | Decimal | int, places: int = PLACES) -> str:
     """Decimal text without trailing zeros: exact within four places, else rounded half-even to `places`."""
-    exact = Fraction(value)
-    scaled = exact * 10**EXACT_PLACES
-    if scaled.denominator == 1:
-        return format(Decimal(scaled.numerator).scaleb(-EXACT_PLACES).normalize(), "f")
-    rounded = (Decimal(exact.numerator) / Decimal(exact.denominator)).quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN)
-    return format(rounded, "f")
+    numerator, denominator = value.as_integer_ratio()
+    scaled, rest = divmod(numerator * 10**EXACT_PLACES, denominator)
+    if not rest:
+        return written(scaled, EXACT_PLACES).rstrip("0").rstrip(".")
+    scaled, rest = divmod(numerator * 10**places, denominator)
+    if 2 * rest > denominator or (2 * rest == denominator and scaled % 2):
+        scaled += 1
+    return written(scaled, places)
 
 
-def is_exact(value: Fraction) -> bool:
+def written(scaled: int, places: int) -> str:
+    """`scaled` / 10^places, written with exactly that many places (at least one)."""
+    digits = f"{abs(scaled):0{places + 1}d}"
+    return f"{'-' if scaled < 0 else ''}{digits[:-places]}.{digits[-places:]}"
+
+
+def is_exact(value: Fraction | int) -> bool:
     """Whether `number` writes the value exactly."""
-    return (Fraction(value) * 10**EXACT_PLACES).denominator == 1
+    numerator, denominator = value.as_integer_ratio()
+    return numerator * 10**EXACT_PLACES % denominator == 0
 
 
 def percent(value: Fraction | Decimal | int) -> str:
-    """A number of percent with its sign: 17.5 %."""
-    return f"{number(value)} %"
+    """A number of percent with its sign: 17.5%."""
+    return f"{number(value)}%"
+
+
+def with_article(text: str) -> str:
+    """A number in figures behind the article that its spoken form takes: a 35%, an 8%, an 11.5%, an 18%."""
+    whole = text.partition(".")[0].rstrip("%")
+    return f"{'an' if whole.startswith('8') or whole in ('11', '18') else 'a'} {text}"
 
 
 def times(value: Fraction | Decimal | int) -> str:
@@ -47,13 +62,13 @@ def _joined(parts: list[str], sign: str, value: Fraction, shown: str) -> str:
 
 
 def product(a: Fraction, b: Fraction) -> str:
-    """Two percentages multiplied: 35 % x 50 % = 17.5 %."""
+    """Two percentages multiplied: 35% x 50% = 17.5%."""
     value = a * b / HUNDRED
     return _joined([percent(a), percent(b)], "x", value, percent(value))
 
 
 def multiple(a: Fraction, b: Fraction) -> str:
-    """A plain number times a percentage: 5 x 20 % = 100 %."""
+    """A plain number times a percentage: 5 x 20% = 100%."""
     return _joined([number(a), percent(b)], "x", a * b, percent(a * b))
 
 
@@ -63,36 +78,36 @@ def ratio(a: Fraction, b: Fraction) -> str:
 
 
 def share(a: Fraction | int, b: Fraction | int) -> str:
-    """Two plain numbers as a percentage: 29 / 50 = 58 %."""
+    """Two plain numbers as a percentage: 29 / 50 = 58%."""
     value = Fraction(a) / Fraction(b) * HUNDRED
     return _joined([number(a), number(b)], "/", value, percent(value))
 
 
 def quotient(a: Fraction, b: Fraction) -> str:
-    """Two percentages divided, as a percentage: 2 % / 15 % ≈ 13.33 %."""
+    """Two percentages divided, as a percentage: 2% / 15% ≈ 13.33%."""
     value = a / b * HUNDRED
     return _joined([percent(a), percent(b)], "/", value, percent(value))
 
 
 def per_times(a: Fraction, b: Fraction) -> str:
-    """A percentage divided by a plain number: 15 % / 5 = 3 %."""
+    """A percentage divided by a plain number: 15% / 5 = 3%."""
     return _joined([percent(a), number(b)], "/", a / b, percent(a / b))
 
 
 def total(*parts: Fraction) -> str:
-    """Percentages added: 24 % + 10 % = 34 %."""
+    """Percentages added: 24% + 10% = 34%."""
     return _joined([percent(part) for part in parts], "+", sum(parts, Fraction(0)), percent(sum(parts, Fraction(0))))
 
 
 def difference(a: Fraction, b: Fraction) -> str:
-    """Percentages subtracted: 15 % - 12.5 % = 2.5 %."""
+    """Percentages subtracted: 15% - 12.5% = 2.5%."""
     return _joined([percent(a), percent(b)], "-", a - b, percent(a - b))
 
 
 def against(a: Fraction, b: Fraction) -> str:
-    """Two percentages compared: 35 % > 20 %."""
+    """Two percentages compared: 35% > 20%."""
     left, right = _apart(a, b)
-    return f"{left} % {_sign(a, b)} {right} %"
+    return f"{left}% {_sign(a, b)} {right}%"
 
 
 def against_plain(a: Fraction, b: Fraction) -> str:
@@ -114,6 +129,8 @@ def against_fraction(a: Fraction, a_of: int, b: Fraction) -> str:
 
 def _apart(a: Fraction, b: Fraction) -> tuple[str, str]:
     """Both numbers, with as many places as it takes for what is shown to compare as the numbers do."""
+    if is_exact(a) and is_exact(b):
+        return number(a), number(b)
     for places in range(PLACES, 10):
         left, right = number(a, places), number(b, places)
         if _sign(Fraction(left), Fraction(right)) == _sign(a, b):

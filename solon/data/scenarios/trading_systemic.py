@@ -39,13 +39,14 @@ RUNGS = {
 STEPS = (
     "halt new positions, de-leverage, raise cash",
     "hedge only through the ordinary gate, rebalance within the caps, coordinate the agents",
-    "monitor, re-enter selectively once a risk manager has signed, learn from it",
+    "monitor; selective re-entry once a risk manager has signed; learn from it",
 )
 STOPPED = (
     "halt new positions; de-leverage and raise cash only as steps of a plan that a person approved",
     "hedge and rebalance only within that plan, coordinate the agents",
-    "monitor; re-enter selectively only after enough signatures have lifted the stop; learn from it",
+    "monitor; selective re-entry only after enough signatures have lifted the stop; learn from it",
 )
+PHASE_NAMES = {1: "immediate", 2: "stabilisation", 3: "recovery"}
 Given = Mapping[str, Any]
 
 
@@ -57,7 +58,7 @@ def flash_crash(desk: Desk, given: Given | None = None) -> Draft:
     return _crisis(
         desk, what, "flash_crash", {"flash_crash": Fraction(1)},
         f"The market fell {percent(fall)} within {minutes} minutes.",
-        [f"Speed: {per_times(fall, Fraction(minutes))} a minute."],
+        [f"The fall came at a speed of {per_times(fall, Fraction(minutes))} a minute."],
         {"fall_pct": fall, "fall_minutes": minutes},
     )  # fmt: skip
 
@@ -73,9 +74,8 @@ def correlation_breakdown(desk: Desk, given: Given | None = None) -> Draft:
         desk, what, "correlation", {"weighted_correlation": mean},
         f"{count} formerly uncorrelated assets now move together with a correlation of {percent(mean * 100)}.",
         [
-            f"Mean correlation: {against_plain(mean, threshold)}, at or beyond the threshold." if mean > threshold
-            else f"Mean correlation: {against_plain(mean, threshold)}; a trigger fires at its threshold.",
-            f"{count} equal positions at this correlation are {ratio(Fraction(count), spread)} independent bets.",
+            f"Mean correlation against the breakdown threshold: {against_plain(mean, threshold)}, and the trigger fires at it.",
+            f"{count} equal positions at this correlation are only {ratio(Fraction(count), spread)} independent bets.",
         ],
         {"correlation": mean, "threshold": threshold, "assets": count},
     )  # fmt: skip
@@ -88,8 +88,11 @@ def volatility_spike(desk: Desk, given: Given | None = None) -> Draft:
     now = usual * desk.step(limit, limit * 2, "0.25")
     return _crisis(
         desk, given or {}, "volatility", {"volatility_ratio": now / usual},
-        f"Volatility rose to {percent(now)} from a usual {percent(usual)}.",
-        [f"Multiple: {ratio(now, usual)}; {against_plain(now / usual, limit)}; the trigger fires at or beyond {number(limit)}."],
+        f"Volatility rose to {percent(now)} from its usual {percent(usual)}.",
+        [
+            f"Volatility is {ratio(now, usual)} times its usual level; {against_plain(now / usual, limit)}, and the trigger fires "
+            f"at {number(limit)} and beyond."
+        ],
         {"volatility_pct": now, "usual_volatility_pct": usual, "multiplier": limit},
     )  # fmt: skip
 
@@ -98,15 +101,14 @@ def deep_drawdown(desk: Desk, given: Given | None = None) -> Draft:
     """No trigger but the fall itself, on one of the rungs."""
     reduce, kill = desk.limit("emergency_deleverage_threshold"), desk.limit("kill_switch_drawdown")
     drop = desk.step(reduce, kill + 3, "0.1")
-    return _crisis(desk, given or {}, "drawdown", {}, "Losses mount without a single cause.", [], {}, drop)
+    return _crisis(desk, given or {}, "drawdown", {}, desk.words("losses"), [], {}, drop)
 
 
 def documented(desk: Desk) -> list[Draft]:
-    """The two documented crises. The document leaves the minute open (2 and 12 here), and the drawdown of the second (6 %)."""
-    return [
-        flash_crash(desk, {"fall": Fraction(8), "minutes": 15, "drawdown": Fraction(12), "minute": 2}),
-        correlation_breakdown(desk, {"correlation": Fraction("0.92"), "drawdown": Fraction(6), "assets": 10, "minute": 12}),
-    ]
+    """The two documented crises. What the document leaves open is chosen: minutes, who sells, the drawdown of the second (6 %)."""
+    crash = {"fall": Fraction(8), "minutes": 15, "drawdown": Fraction(12), "minute": 2, "sellers": 6, "agents": 8}
+    together = {"correlation": Fraction("0.92"), "drawdown": Fraction(6), "assets": 10, "minute": 12, "sellers": 5, "agents": 7}
+    return [flash_crash(desk, crash), correlation_breakdown(desk, together)]
 
 
 def phase_of(minute: int) -> int:
@@ -129,17 +131,16 @@ def _crisis(
         what["minute"] if "minute" in what else desk.rng.choice([0, 1, 2, 3, 4, 5, 6, 10, 15, 20, 25, 29, 30, 35, 45, 60, 90])
     )
     group = desk.keep(f"{scenario} " + " ".join(f"{value}" for value in (*details.values(), drop, minute)))
-    agents = desk.rng.randint(4, 12)
-    sellers = desk.rng.randint(1, agents)
+    agents = what.get("agents") or desk.rng.randint(4, 12)
+    sellers = what.get("sellers") or desk.rng.randint(1, agents)
     ladder = "killed" if drop >= desk.limit("kill_switch_drawdown") else "normal"
     sizes = [desk.step(Fraction(10), Fraction(18)) for _ in range(8)]
     made = account(desk, None, sizes=sizes, drawdown=drop, ladder=ladder, measures=measures)
     rung = max(ladder_of(made.book, desk.judge.rules.rungs), made.book.ladder)
     phase = phase_of(minute)
-    instruction = (
-        f"{event} The portfolio is {percent(drop)} below its peak; {sellers} of {agents} agents are selling. Minute {minute} "
-        f"since the alarm. "
-        f"{desk.question(CATEGORY)}"
+    selling = f"{sellers} of {agents} agents {'is' if sellers == 1 else 'are'} selling"
+    instruction = desk.told(
+        "crisis", event=event, drop=percent(drop), selling=selling, minute=str(minute), question=desk.question(CATEGORY)
     )
     severity, meaning = RUNGS[rung]
     name = texts()["systemic_names"][scenario]
@@ -163,19 +164,18 @@ def _drop_lines(desk: Desk, drop: Fraction) -> list[str]:
         desk.limit(k) for k in ("emergency_deleverage_threshold", "halt_trading_threshold", "kill_switch_drawdown")
     )
     lines = [
-        f"Drawdown against reduce, halt and stop: {against(drop, reduce)}, {against(drop, halt)}, {against(drop, kill)}; a "
-        f"rung is reached at "
-        "its number."
+        f"On the ladder the drawdown stands at {against(drop, reduce)} (reduce), {against(drop, halt)} (halt), "
+        f"{against(drop, kill)} (stop); a rung counts as reached at its number."
     ]
     if drop < kill:
-        lines.append(f"Room before the stop: {difference(kill, drop)}.")
-    return [*lines, f"Gain needed to come back: {quotient(drop, 100 - drop)}."]
+        lines.append(f"The room left before the stop is {difference(kill, drop)}.")
+    return [*lines, f"To come back to its peak the book has to gain {quotient(drop, 100 - drop)}."]
 
 
 def _cascade(desk: Desk, sellers: int, agents: int) -> str:
     herd = Fraction(sellers, agents) >= HERD_SHARE
-    found = "herding is detected" if herd else "no herding yet"
-    told = f"Selling one way: {against_fraction(Fraction(sellers), agents, HERD_SHARE)}, {found}."
+    found = "herding is detected" if herd else "no herding yet, but it is watched"
+    told = f"The share of agents who sell is {against_fraction(Fraction(sellers), agents, HERD_SHARE)}: {found}."
     return f"{told} {desk.words('herding')}"
 
 
@@ -193,13 +193,13 @@ def _sequence(desk: Desk, made: Account, sizes: list[Fraction], rung: Ladder, mi
 def _phase_line(number_of: int, steps: Mapping[int, str], current: int) -> str:
     start, end = PHASE_MINUTES[number_of]
     span = f"{start}+" if end is None else f"{start}-{end}"
-    return f"Phase {number_of} ({span} min): {steps[number_of]}.{'  <- now' if number_of == current else ''}"
+    return f"Phase {number_of} ({span} min), {PHASE_NAMES[number_of]}: {steps[number_of]}.{'  <- now' if number_of == current else ''}"
 
 
 def _exits(desk: Desk, made: Account, gross: Fraction) -> tuple[list[str], Fraction]:
     """Exits of the emergency plan down to two thirds of the present exposure, offered past the limits."""
     target = gross * 2 / 3
-    plan = emergency_plan(made.fresh(), desk.judge, target=target)
+    plan = emergency_plan(made.book, desk.judge, target=target)
     orders = [
         {"id": s.action.id, "agent": s.action.agent, "kind": "order", "symbol": s.action.symbol, "side": s.action.side,
          "qty": format(s.action.qty.normalize(), "f"), "ts": made.state["as_of"]}
@@ -209,7 +209,9 @@ def _exits(desk: Desk, made: Account, gross: Fraction) -> tuple[list[str], Fract
         return [], gross
     made.offer(*orders)
     sold = sum((made.size(order) for order in orders), Fraction(0))
-    return [f"Sell {o['qty']} {o['symbol']}, {percent(made.size(o))} of the portfolio." for o in orders], gross - sold / 100
+    return [
+        f"Sell {o['qty']} {o['symbol']}, which is {percent(made.size(o))} of the portfolio." for o in orders
+    ], gross - sold / 100
 
 
 def _cash_lines(gross: Fraction, after: Fraction, sold: bool, rung: Ladder) -> list[str]:
