@@ -19,7 +19,7 @@ MARKS["halt"] = ("X", "#4a0f4a")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Point:
     """One time: microseconds, drawdown in percent, rung, gross leverage, highest pair and weighted correlation; None: unknown."""
 

@@ -85,7 +85,7 @@ def replay(
     summary = Summary(constitution_hash=chosen.hash, notes=_notes(chosen, rows, columns, confirmations))
     replayer = Replayer(chosen, rules, rows, columns)
     book = _ledger(folder, key) if ledger else None
-    course = _Course()
+    course = _Course() if plots else None
     try:
         with _Output(folder, book) as output:
             output.log("replay", {"constitution": chosen.hash, "id": chosen.id, "version": chosen.version})
@@ -100,7 +100,7 @@ def replay(
             book.close()
     if replayer.waiting:
         summary.notes.append(f"{replayer.waiting} votes come after the last state and were not counted.")
-    if plots and course.points:
+    if course is not None and course.points:
         title = f"{Path(states).name} under {chosen.id}, version {chosen.version}"
         summary.plots = plot(course.points, rules, folder, title=title, votes=course.votes)
     (folder / "summary.json").write_text(json.dumps(vars(summary), indent=2) + "\n", encoding="utf-8")
@@ -198,13 +198,14 @@ def _point(at: int, row: Row) -> Point:
     return Point(at, fall, int(row.ladder), leverage, *(None if value is None else float(value) for value in pairs))
 
 
-def _run(snapshots: Iterator[Snapshot], replayer: Replayer, summary: Summary, output: _Output, course: _Course) -> None:
+def _run(snapshots: Iterator[Snapshot], replayer: Replayer, summary: Summary, output: _Output, course: _Course | None) -> None:
     worst = 0
     for seen in snapshots:
         for row in replayer.rows(seen):
             output.row(row)
             _count(summary, row)
-            course.add(seen.ts, row, bool(replayer.events))
+            if course is not None:
+                course.add(seen.ts, row, bool(replayer.events))
         for event in replayer.events:
             summary.events += 1
             output.event(seen.text, event)

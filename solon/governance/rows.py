@@ -8,9 +8,10 @@ the council's result and that verdict, unless it reduces risk. What the ladder d
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 from solon.constitution import Constitution
 from solon.governance.standing import Standing, equity_gone, leverage_bp, shares_of, standing, unit_of
@@ -29,7 +30,6 @@ COLUMNS = (
     "ts", "verdict", "ladder", "escalate", "drawdown_pct", "leverage", "reasons", "proposal_id", "vote_outcome", "vote_action",
     "votes_for", "eligible", "vetoed_by", "decision", "daily_loss_pct", "loss_24h_pct", *MEASURES,
 )  # fmt: skip
-NOTHING = Seen()
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Row:
     proposal: str = ""
     tally: Tally | None = None
     decision: Outcome | None = None
-    seen: Seen = NOTHING
+    seen: Seen = field(default_factory=Seen)
 
     def cells(self) -> list[str]:
         drawdown = "" if self.drawdown is None else pct(-(-self.drawdown[0] * BASIS // self.drawdown[1]))
@@ -74,6 +74,7 @@ def share_pct(loss: Loss | None) -> str:
     return pct(basis_points) if basis_points >= 0 else f"-{pct(-basis_points)}"
 
 
+@lru_cache(maxsize=100_000)
 def pct(basis_points: int) -> str:
     return f"{basis_points // 100}.{basis_points % 100:02d}"
 
@@ -83,9 +84,10 @@ class Replayer:
 
     def __init__(self, constitution: Constitution, rules: Rules, votes: list[VoteRow], columns: Collection[str] = ()) -> None:
         """`columns` of the states file: what it states itself is not measured again."""
-        self.constitution, self.rules, self.columns = constitution, rules, frozenset(columns)
+        self.constitution, self.rules = constitution, rules
         self.monitor = Monitor()
         self.worst_loss = rules.bounds.get("max_daily_loss_pct")
+        self.measures_day, self.measures_24h = "day_open_equity" not in columns, "equity_24h_ago" not in columns
         self.ladder = LadderState()
         self.high: int | None = None
         self.start: tuple[int, int] | None = None  # equity and unit value of the first row that has both
@@ -114,7 +116,9 @@ class Replayer:
             book.measures = reading.measures
             found = standing(book, self.rules)
         verdict, reasons = self._verdict(drawdown, found, gone, reading)
-        called = self.ladder.rung >= Ladder.reduce or any(event.kind == "call_person" for event in self.events)
+        called = self.ladder.rung >= Ladder.reduce or (
+            bool(self.events) and any(event.kind == "call_person" for event in self.events)
+        )
         leverage = None if book is None else leverage_bp(book)
         row = Row(seen.text, verdict, self.ladder.rung, called, drawdown, leverage, reasons, seen=reading)
         if not ballots:
@@ -135,11 +139,11 @@ class Replayer:
 
     def _lost(self, reading: Seen) -> bool:
         """Whether a day or 24 hours lost more than allowed, where the file does not state what they began with."""
-        bound = self.worst_loss
-        if bound is None:
+        bound, day, rolling = self.worst_loss, reading.daily_loss, reading.rolling_loss
+        if bound is None or day is None or rolling is None:
             return False
-        pairs = (("day_open_equity", reading.daily_loss), ("equity_24h_ago", reading.rolling_loss))
-        return any(loss and name not in self.columns and loss[0] * BASIS > bound * loss[1] for name, loss in pairs)
+        lost = self.measures_day and day[0] * BASIS > bound * day[1]
+        return lost or (self.measures_24h and rolling[0] * BASIS > bound * rolling[1])
 
     @property
     def waiting(self) -> int:
@@ -176,8 +180,8 @@ class Replayer:
     ) -> None:
         """Move the ladder, unless nothing at all can fire (then a step changes nothing but its clock)."""
         state = self.ladder
-        quiet = drawdown is not None and drawdown[0] * BASIS < self.lowest * drawdown[1] and not gone
-        if quiet and not measures and not ballots and not state.kill_marks and state.rung != Ladder.warn and not state.breakdowns:
+        quiet = drawdown is not None and drawdown[0] * BASIS < self.lowest * drawdown[1] and not gone and not ballots
+        if quiet and not state.kill_marks and state.rung != Ladder.warn and not state.breakdowns and not self._stirs(measures):
             return
         flash = measures.get("flash_crash")
         observation = Observation(
@@ -188,6 +192,19 @@ class Replayer:
         self.events = list(events)
         if seen.nav is not None and book is not None and drawdown is not None:
             self._second_source(observation, book)
+
+    def _stirs(self, measures: dict[str, Decimal | None]) -> bool:
+        """Whether a measure reaches the level of its trigger."""
+        if not measures:
+            return False
+        bounds = self.rules.bounds
+        levels = (
+            ("flash_crash", BASIS),
+            ("weighted_correlation", bounds.get("correlation_breakdown_threshold")),
+            ("volatility_ratio", bounds.get("volatility_spike_multiplier")),
+        )
+        found = ((measures.get(name), level) for name, level in levels)
+        return any(value is not None and level is not None and value * BASIS >= level for value, level in found)
 
     def _second_source(self, observation: Observation, book: Book) -> None:
         """A reported unit value and the account's own equity are two sources; both must show the kill level to confirm it."""
@@ -222,7 +239,8 @@ class Replayer:
             reasons.append("drawdown?")
         if gone:
             reasons.append("equity_gone")
-        reasons += dict.fromkeys(f"trigger:{event.text.split()[0]}" for event in self.events if event.kind == "trigger")
+        if self.events:
+            reasons += dict.fromkeys(f"trigger:{event.text.split()[0]}" for event in self.events if event.kind == "trigger")
         outcome: Outcome = "halt" if rung == Ladder.killed else "deny" if broken or rung >= Ladder.reduce or gone else "allow"
         return ("deny" if drawdown is None and outcome == "allow" else outcome), tuple(reasons)
 

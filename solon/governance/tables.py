@@ -7,6 +7,7 @@ carry their offset, one offset in the file, and never go back. An empty cell is 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -16,7 +17,7 @@ from typing import Any
 from solon.errors import nearest
 from solon.policy.council import DECISIONS, Vote
 from solon.policy.parsing import MEASURES, decimal, parse_state, timestamp
-from solon.policy.types import Position, Refused, State, field_names
+from solon.policy.types import MICROSECONDS, Position, Refused, State, field_names
 
 ACCOUNT = (
     "currency", "cash", "maintenance_margin", "nav_unit", "high_water_mark", "day_open_equity", "equity_24h_ago", "accrued",
@@ -26,7 +27,7 @@ POSITION = tuple(name for name in field_names(Position) if name != "symbol")
 VOTES = ("ts", "proposal_id", "voter", "role", "decision", "proposed_action", "confidence_pct")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Snapshot:
     """The account at one time. `state` is None for portfolio-level rows, which carry unit value and measures only."""
 
@@ -90,17 +91,26 @@ def _rows(path: Path, file: Any, width: int, reader: Any) -> Iterator[tuple[int,
             raise Refused("bad_csv", f"{path}:{reader.line_num}: {error}", mend="save it as CSV in UTF-8") from error
 
 
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])(Z|[+-][0-9]{2}:[0-9]{2})")
+
+
 class _Times:
     """Times of one file: one offset, never going back."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.offset, self.last = path, "", -(2**62)
         self._text, self._micros = "", 0
+        self._day, self._rest, self._midnight = "", "", 0
 
     def read(self, text: str, line: int) -> int:
         if text == self._text:
             return self._micros
-        micros, offset = timestamp(text, f"{self.path}:{line}: ts")
+        clock = _CLOCK.fullmatch(text, 11) if text[:11] == self._day else None
+        if clock is not None and clock[4] == self._rest:  # another time of the same day, written alike
+            hours, minutes, seconds = int(clock[1]), int(clock[2]), int(clock[3])
+            micros, offset = self._midnight + (hours * 3600 + minutes * 60 + seconds) * MICROSECONDS, self.offset
+        else:
+            micros, offset = self._begin(text, line)
         if self.offset and offset != self.offset:
             raise Refused(
                 "mixed_time_zones", f"{self.path}:{line}: expected the offset {self.offset}, got {offset}", mend="use one"
@@ -111,6 +121,15 @@ class _Times:
             )
         self.offset, self.last, self._text, self._micros = offset, micros, text, micros
         return micros
+
+    def _begin(self, text: str, line: int) -> tuple[int, str]:
+        """A time read in full; the day it belongs to is kept."""
+        micros, offset = timestamp(text, f"{self.path}:{line}: ts")
+        clock = _CLOCK.fullmatch(text, 11)
+        if clock is not None:
+            passed = int(clock[1]) * 3600 + int(clock[2]) * 60 + int(clock[3])
+            self._day, self._rest, self._midnight = text[:11], clock[4], micros - passed * MICROSECONDS
+        return micros, offset
 
 
 def read_states(path: Path | str) -> Iterator[Snapshot]:

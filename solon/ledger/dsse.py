@@ -10,6 +10,7 @@ import base64
 import binascii
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from solon.errors import IntegrityError
@@ -41,7 +42,7 @@ class Envelope:
         """The payload, read strictly as canonical JSON. Raises IntegrityError."""
         return parse(self.payload)
 
-    @property
+    @cached_property
     def signers(self) -> tuple[str, ...]:
         """Distinct keys (hex) whose signatures hold, in the order given. Signatures that do not hold are left out."""
         return tuple(dict.fromkeys(keyid for keyid, sig in self.signatures if self._holds(keyid, sig)))

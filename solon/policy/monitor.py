@@ -26,7 +26,7 @@ HOUR = 60 * MINUTE
 COARSEST = 10 * MINUTE  # an hour of coarser bars has too few returns for a volatility
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Seen:
     """One reading. `measures` holds only what applies: pairs need two holdings, crashes need prices."""
 
