@@ -1,9 +1,10 @@
 """The store against torch.save, safetensors and torch.distributed.checkpoint, in one run, as ratios to the machine's own floors.
 
-    python benchmarks/checkpoints.py [--small] [--repeats 5] [--folder DIR] [--json]
+    python -m benchmarks.checkpoints [--small] [--repeats 5] [--folder DIR] [--json]
 
-The model has Qwen2.5-0.5B's shapes in bf16 with the tied embedding (988,065,536 bytes); `--small` keeps 2 of its 24 layers and a
-fourteenth of its vocabulary. Every number is the median of the repeats; compared things are measured in turn, round by round.
+At full size the figures go to benchmarks/checkpoints.md. The model has Qwen2.5-0.5B's shapes in bf16 with the tied embedding
+(988,065,536 bytes); `--small` keeps 2 of its 24 layers and a fourteenth of its vocabulary. Every number is the median of the
+repeats; compared things are measured in turn, round by round.
 """
 
 from __future__ import annotations
@@ -322,6 +323,8 @@ def main(arguments: list[str] | None = None) -> int:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores", "seconds": medians, "gates": gates(bench.times, ratio),
     }  # fmt: skip
     print(json.dumps(report) if options.json else text(report, bench.times))
+    if not options.small:
+        write_page(report, bench.times)
     return int(not options.small and not all(gate["ok"] for gate in report["gates"]))
 
 
@@ -336,6 +339,27 @@ def text(report: dict[str, Any], times: dict[str, list[float]]) -> str:
         f"{'ok  ' if g['ok'] else 'MISS'} {g['value']:10.3f} {g['sense']} {g['bound']}  {g['gate']}" for g in report["gates"]
     ]
     return "\n".join(lines)
+
+
+def write_page(report: dict[str, Any], times: dict[str, list[float]]) -> None:
+    """benchmarks/checkpoints.md: the promised ratios, then every time."""
+    from benchmarks.page import spread, table, write
+
+    gates = [
+        (g["gate"], f"{g['value']:g}", f"{g['sense']} {g['bound']:g}", "yes" if g["ok"] else "**no**") for g in report["gates"]
+    ]
+    rows = [(name, spread([1000 * t for t in times[name]], "ms")) for name in report["seconds"]]
+    body = (
+        f"Qwen2.5-0.5B's shapes, bf16, tied embedding: {report['bytes']:,} bytes in 290 tensors; one layer is 12 of them, "
+        f"{report['layer_bytes']:,} bytes. {report['repeats']} rounds, in each of which everything is measured once, one torch "
+        "thread. A ratio is taken within each round; its median is shown, so that the disk's moods (it is shared) fall on both "
+        "sides. Every peer's file is synced, as the store's is. Files are warm when they are read.\n\n"
+        + table(["promise", "measured", "bound", "held"], gates)
+        + "\nMedian, and least to most:\n\n"
+        + table(["what", "time"], rows)
+        + "\nHealth on a GPU (`python -m benchmarks.health_gpu`) was not measured here: this machine has none.\n"
+    )
+    write("checkpoints", "Checkpoints against their peers", body, "python -m benchmarks.checkpoints")
 
 
 if __name__ == "__main__":

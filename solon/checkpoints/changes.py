@@ -1,8 +1,6 @@
 """What changed since the last save or restore: the declared edits, joined with a scan of the live memory.
 
-The scan compares xxh3-128 fingerprints kept in this process. They are never read from disk and never name a chunk: names are
-blake3 of the bytes. 128 bits make an accidental equal fingerprint impossible in practice; a hostile one gains nothing, since
-it can only make a process keep its own tensor.
+The scan compares fingerprints that this process holds (see hashing.py); nothing is read from the disk.
 """
 
 from __future__ import annotations
@@ -11,13 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
-import xxhash
 
 from solon.checkpoints.errors import ModelUnusable, UnknownTensor
+from solon.checkpoints.hashing import chunk_name, fingerprint
 from solon.checkpoints.health import Health
 from solon.checkpoints.manifest import Entry
-from solon.checkpoints.packs import chunk_name
-from solon.checkpoints.tensors import DTYPE_NAMES, Bytes, Slot, read_chunks, sharing
+from solon.checkpoints.tensors import DTYPE_NAMES, Slot, read_chunks, sharing
 from solon.errors import nearest
 
 
@@ -45,11 +42,6 @@ class Track:
                 + (f" and {len(self.torn) - 5} more" if len(self.torn) > 5 else ""),
                 mend="restore a good checkpoint in full, or load the base weights again",
             )
-
-
-def fingerprint(data: Bytes) -> bytes:
-    """xxh3-128 of the bytes: as fast as reading them."""
-    return xxhash.xxh3_128_digest(data.data)
 
 
 def declare(track: Track, slots: list[Slot], names: Iterable[str]) -> None:

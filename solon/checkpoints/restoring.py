@@ -19,8 +19,9 @@ import numpy as np
 import torch
 
 from solon.checkpoints import parts as typed
-from solon.checkpoints.changes import Track, differing_chunks, fingerprint, same_form, undeclared
-from solon.checkpoints.errors import TiesChanged, TornRestore, WrongModel
+from solon.checkpoints.changes import Track, differing_chunks, same_form, undeclared
+from solon.checkpoints.errors import CorruptChunk, TiesChanged, TornRestore, WrongModel
+from solon.checkpoints.hashing import fingerprint
 from solon.checkpoints.manifest import Entry, Manifest
 from solon.checkpoints.packs import ChunkReader
 from solon.checkpoints.saving import set_flags
@@ -185,20 +186,21 @@ class InPlace:
                 if name in seen:
                     continue
                 seen.add(name)
+                size = piece_size(need.entry, index)
+                data = self.reader.read(name, space[used : used + size] if hold else None, known=self.track.prints.get(name))
+                if len(data) != size:
+                    raise CorruptChunk(f"chunk {name[:16]}… holds {len(data)} bytes, {size} expected", mend="run fsck")
                 if hold:
-                    size = piece_size(need.entry, index)
-                    data = self.held[name] = self.reader.read(name, space[used : used + size])
-                    used += size
-                else:
-                    data = self._read(name, need.entry, index, check=True)
-                if not hold or name not in self.track.prints:
+                    self.held[name], used = data, used + size
+                if name not in self.track.prints:
                     self.track.prints[name] = fingerprint(data)
 
-    def _read(self, name: str, entry: Entry, index: int, *, check: bool) -> Bytes:
-        data = self.reader.read(name, check=check)
-        if len(data) != piece_size(entry, index):
-            raise WrongModel(f"chunk {name[:16]}… holds {len(data)} bytes, {piece_size(entry, index)} expected", mend="run fsck")
-        return data
+    def _again(self, name: str) -> Bytes:
+        """A chunk that pass one found right, read a second time."""
+        try:
+            return self.reader.read(name, known=self.track.prints[name])
+        except CorruptChunk as error:
+            raise TornRestore(f"chunk {name[:16]}… changed between verification and copy") from error
 
     def write(self) -> None:
         """Pass two: copy into the live tensors, checking again whatever had to be read again."""
@@ -208,11 +210,7 @@ class InPlace:
             writer = Writer(need.slot.name, need.slot.tensor)
             for index in need.indices:
                 name = need.entry.chunks[index]
-                data = self.held.get(name)
-                if data is None:
-                    data = self._read(name, need.entry, index, check=False)
-                    if fingerprint(data) != self.track.prints[name]:
-                        raise TornRestore(f"chunk {name[:16]}… changed between verification and copy")
+                data = self.held[name] if name in self.held else self._again(name)
                 if need.slot.name not in self.written:
                     self.written.append(need.slot.name)
                 writer.write(index * CHUNK, data)
@@ -285,7 +283,8 @@ def run(manifest: Manifest, model: torch.nn.Module, track: Track, reader: ChunkR
             for name, part in parts.items():
                 typed.apply(name, part, manifest.parts[name], fetch)
             make_ties(model, wanted.ties)
-            check_model(manifest, model_slots(model))
+            if wanted.ties or parts:  # else nothing has run that could rebind a tensor since it was checked
+                check_model(manifest, model_slots(model))
         except BaseException as error:  # noqa: BLE001  (Ctrl-C too must leave a marked or undone model)
             _fail(error, work, track, wanted.undo, parts, old_parts)
     return work

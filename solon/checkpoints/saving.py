@@ -13,10 +13,10 @@ from typing import Any
 import blake3
 import numpy as np
 import torch
-import xxhash
 
 from solon.checkpoints import parts as typed
-from solon.checkpoints.changes import Track, fingerprint, same_form
+from solon.checkpoints.changes import Track, same_form
+from solon.checkpoints.hashing import fingerprint, running_fingerprint
 from solon.checkpoints.health import BLOCK, Health, bytes_health
 from solon.checkpoints.manifest import Entry
 from solon.checkpoints.packs import PackWriter
@@ -113,7 +113,7 @@ def _pieces(slot: Slot, entry: Entry | None, track: Track, known: Callable[[str]
 
 def absorb(source: Bytes, target: Bytes | None, dtype: torch.dtype) -> tuple[str, bytes, Health]:
     """(name, fingerprint, health) of a chunk, copied into `target` block by block, so that memory is read once."""
-    name, mark, total = blake3.blake3(), xxhash.xxh3_128(), Health()
+    name, mark, total = blake3.blake3(), running_fingerprint(), Health()
     for start in range(0, len(source), BLOCK):
         block = source[start : start + BLOCK]
         if target is not None:
@@ -183,7 +183,9 @@ def set_flags(model: torch.nn.Module, flags: dict[str, Any]) -> None:
     if training:
         odd = set(training["except"])
         for name, module in modules(model):
-            module.training = training["default"] != (name in odd)
+            wanted = training["default"] != (name in odd)
+            if module.training != wanted:
+                module.training = wanted
     if grads:
         odd = set(grads["except"])
         for name, parameter in _parameters(model):

@@ -25,6 +25,7 @@ _NAMES = """
 """.split()  # noqa: SIM905
 DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in _NAMES if hasattr(torch, name)}
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
@@ -51,6 +52,9 @@ class Slot:
 
 def refuse_unsupported(name: str, tensor: torch.Tensor) -> None:
     """Raise UnsupportedTensor unless `tensor` is plain strided memory of a known dtype."""
+    known = type(tensor) in _PLAIN and tensor.layout is torch.strided and tensor.dtype in DTYPE_NAMES
+    if known and not tensor.is_meta and not tensor.is_nested:
+        return
     reason, mend = _unsupported(tensor)
     if reason:
         raise UnsupportedTensor(f"{name}: expected a plain strided tensor, got {reason}", mend=mend)
@@ -73,7 +77,7 @@ def _unsupported(tensor: torch.Tensor) -> tuple[str, str]:
         return "a nested tensor", "pad it to a dense tensor"
     if tensor.layout != torch.strided:
         return f"a sparse tensor ({tensor.layout})", "call to_dense() on it"
-    if kind not in (torch.Tensor, torch.nn.Parameter):
+    if kind not in _PLAIN:
         return f"the tensor subclass {kind.__module__}.{kind.__name__}", "convert it to a plain torch.Tensor or nn.Parameter"
     if tensor.dtype not in DTYPE_NAMES:
         return f"dtype {tensor.dtype}", f"use one of {', '.join(DTYPES)}"
@@ -89,7 +93,7 @@ def model_slots(model: torch.nn.Module) -> list[Slot]:
     found: dict[Any, Slot] = {}
     for path, module in modules(model):
         for kind, registry in (("param", module._parameters), ("buffer", module._buffers)):
-            for leaf, tensor in registry.items():
+            for leaf, tensor in registry.items() if registry else ():
                 if tensor is not None:
                     name = f"{path}.{leaf}" if path else leaf
                     refuse_unsupported(name, tensor)
@@ -107,8 +111,9 @@ def modules(model: torch.nn.Module, path: str = "") -> list[tuple[str, torch.nn.
     while waiting:
         path, module = waiting.pop()
         found.append((path, module))
-        children = [(_below(path, name), child) for name, child in module._modules.items() if child is not None]
-        waiting += reversed(children)
+        if module._modules:
+            children = [(_below(path, name), child) for name, child in module._modules.items() if child is not None]
+            waiting += reversed(children)
     return found
 
 
@@ -121,7 +126,8 @@ def _below(path: str, name: str) -> str:
 def add_alias(found: dict[Any, Slot], kind: str, name: str, tensor: torch.Tensor) -> None:
     """File `tensor` under its identity: memory, offset, shape, stride and dtype."""
     storage = storage_key(tensor)
-    key = (*storage, tensor.storage_offset(), tuple(tensor.shape), tuple(tensor.stride()), tensor.dtype, tensor.is_conj())
+    flipped = tensor.is_neg() or (tensor.is_complex() and tensor.is_conj())
+    key = (storage, tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype, flipped)
     if key in found:
         found[key].names.append(name)
     else:
@@ -132,7 +138,7 @@ def storage_key(tensor: torch.Tensor) -> tuple[Any, ...]:
     """Equal for tensors that live in one allocation. Empty tensors have no memory, so each stands for itself."""
     if tensor.numel() == 0:
         return ("empty", id(tensor))
-    return (str(tensor.device), tensor.untyped_storage().data_ptr())
+    return (tensor.device, tensor.untyped_storage().data_ptr())
 
 
 def sharing(slots: Iterable[Slot]) -> dict[str, frozenset[str]]:
@@ -241,7 +247,7 @@ def refuse_overlapping_itself(name: str, tensor: torch.Tensor) -> None:
     Raises:
         UnsupportedTensor
     """
-    if tensor.numel() == 0:
+    if tensor.is_contiguous() or tensor.numel() == 0:
         return
     dims = sorted((stride, size) for stride, size in zip(tensor.stride(), tensor.shape, strict=True) if size > 1 and stride != 0)
     reach = 1

@@ -16,7 +16,7 @@ from torch import nn
 from solon.checkpoints import tensor_health
 from solon.checkpoints.describe import embeddings_tied
 from solon.checkpoints.errors import UnknownTensor
-from solon.checkpoints.packs import chunk_name
+from solon.checkpoints.hashing import chunk_name
 from solon.checkpoints.tensors import Slot, logical_bytes, model_slots, read_chunks, sharing
 from solon.errors import InputError, nearest
 

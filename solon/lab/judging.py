@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from solon.checkpoints.changes import fingerprint
+from solon.checkpoints.hashing import fingerprint
 from solon.checkpoints.restoring import images_of
 from solon.checkpoints.saving import flags_of, set_flags
 from solon.checkpoints.tensors import Bytes, Slot, Writer, model_slots, read_chunks
