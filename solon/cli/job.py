@@ -17,7 +17,9 @@ ModelFlag = Annotated[str | None, typer.Option("--model", help="nano, a folder, 
 TrainModelFlag = Annotated[str | None, typer.Option("--train-model", help="The model to train, when --model is served.")]
 OutFlag = Annotated[str | None, typer.Option("--out", help="The run folder.")]
 SeedFlag = Annotated[int | None, typer.Option("--seed")]
-MaxFlag = Annotated[int | None, typer.Option("--max-prompts", help="At most so many training prompts.")]
+MaxFlag = Annotated[
+    int | None, typer.Option("--max-prompts", help="At most so many prompts of each set and split (built-in set: of training).")
+]
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="dotted.key=value, for example train.dpo.beta=0.2", metavar="[KEY=VALUE]...")
 ]

@@ -14,7 +14,7 @@ import typer
 import solon
 from solon.cli import constitutions, data, decisions, job, lab, ledger, machine, review, signing
 from solon.cli.output import explain
-from solon.errors import SolonError
+from solon.errors import ConfigError, SolonError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -77,6 +77,19 @@ def _on_sigint(_signal: int, _frame: FrameType | None) -> None:
     raise Interrupted
 
 
+def _run(wants_json: bool) -> None:
+    """Parse and run. A slip in the words themselves is one JSON object too when `--json` is among them."""
+    if not wants_json:
+        app(standalone_mode=True)
+    try:
+        code = app(standalone_mode=False)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # the parser's own exceptions have it, and live in a private module
+            raise
+        raise ConfigError(f"usage: {error.format_message()}", mend="see solon VERB --help") from error
+    sys.exit(code if isinstance(code, int) else 0)
+
+
 def main() -> None:
     """Run the command line; every deliberate error becomes one message and its exit code."""
     signal.signal(signal.SIGTERM, _on_sigterm)
@@ -86,7 +99,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", module=r"(transformers|peft|torch|accelerate)\.")  # remarks to developers, not to users
     wants_json = "--json" in sys.argv[1:]
     try:
-        app(standalone_mode=True)
+        _run(wants_json)
     except SolonError as error:
         explain(error, as_json=wants_json)
         sys.exit(error.exit_code)

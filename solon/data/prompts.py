@@ -11,14 +11,15 @@ import hashlib
 import io
 import json
 import sys
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from solon.data.records import Prompt
+from solon.data.records import Prompt, PromptSplit
 from solon.errors import DataError, nearest
 
 BUILTIN = "builtin"
@@ -78,8 +79,7 @@ def load_prompts(source: str | Path) -> list[Prompt]:
     prompts = [_prompt(path, where, row) for where, row in _rows(path)]
     if not prompts:
         raise DataError(f"{path}: expected at least one prompt, got none", mend="check that the file is the right one")
-    _refuse_repeated_ids(path, prompts)
-    return prompts
+    return _with_ids(path, prompts)
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -142,9 +142,11 @@ def _prompt(path: Path, where: str, row: dict[str, Any]) -> Prompt:
     text = row[column]
     if not isinstance(text, str) or not text.strip():
         raise DataError(f"{where}: {column}: expected text, got {text!r}", mend="fill the cell or remove the row")
-    given = next((str(row[name]) for name in ID_COLUMNS if row.get(name)), stable_id(text))
+    given = next((str(row[name]) for name in ID_COLUMNS if row.get(name)), "")
     fields = {name: str(row[name]) for name in KEPT_COLUMNS if row.get(name)}
     fields.setdefault("source", path.name)
+    if "split" in fields:
+        fields["split"] = _split(where, fields["split"])
     try:
         return Prompt(id=given, prompt=text.strip(), **fields)  # type: ignore[arg-type]
     except ValidationError as error:
@@ -153,12 +155,31 @@ def _prompt(path: Path, where: str, row: dict[str, Any]) -> Prompt:
         raise DataError(f"{where}: {name}: {first['msg']}, got {first['input']!r}", mend="correct the cell") from error
 
 
-def _refuse_repeated_ids(path: Path, prompts: Iterable[Prompt]) -> None:
+def _split(where: str, word: str) -> str:
+    """A stated split; `test` and `dev` are what others call `file` and `validation`."""
+    known = get_args(PromptSplit)
+    split = {"test": "file", "dev": "validation", "valid": "validation"}.get(word.lower(), word)
+    if split not in known:
+        raise DataError(
+            f"{where}: split: expected one of {', '.join(known)} or test, got {word!r}",
+            mend=nearest(word, known) or "leave the column out to have one made",
+        )
+    return split
+
+
+def _with_ids(path: Path, prompts: Iterable[Prompt]) -> list[Prompt]:
+    """Prompts with an id each: the file's own, which must be distinct, else made from the text."""
+    found: list[Prompt] = []
     seen: set[str] = set()
     for prompt in prompts:
-        if prompt.id in seen:
+        if prompt.id and prompt.id in seen:
             raise DataError(f"{path}: expected distinct ids, got {prompt.id!r} twice", mend="remove the repeated row")
-        seen.add(prompt.id)
+        name, number = prompt.id or stable_id(prompt.prompt), 2
+        while name in seen:  # the same text again
+            name, number = f"{stable_id(prompt.prompt)}-{number}", number + 1
+        seen.add(name)
+        found.append(prompt.model_copy(update={"id": name}))
+    return found
 
 
 def choose(
@@ -169,7 +190,7 @@ def choose(
     limit: int | None = None,
     seed: int = 0,
 ) -> list[Prompt]:
-    """The prompts with these hazards and personas (all when empty), at most `limit` of them, chosen by seeded hash.
+    """The prompts with these hazards and personas (all when empty), at most `limit` of each set and split, by seeded hash.
 
     Raises:
         DataError: a hazard or persona that the data do not have, or nothing left.
@@ -183,9 +204,14 @@ def choose(
                 have = ", ".join(sorted(filter(None, known))) or "none"
                 raise DataError(f"{what}: expected one of {have}, got {name!r}", mend=nearest(name, known) or "use one of these")
     kept = [p for p in prompts if (not hazards or p.hazard in hazards) and (not personas or p.persona in personas)]
-    if limit is not None and limit < len(kept):
+    if limit is not None:
         order = sorted(kept, key=lambda p: hashlib.sha256(f"{seed}\x1f{p.id}".encode()).digest())
-        names = {p.id for p in order[:limit]}
+        taken: Counter[tuple[str, str]] = Counter()
+        names = set()
+        for prompt in order:
+            taken[prompt.set, prompt.split] += 1
+            if taken[prompt.set, prompt.split] <= limit:
+                names.add(prompt.id)
         kept = [p for p in kept if p.id in names]
     if not kept:
         raise DataError(

@@ -67,9 +67,9 @@ class TrainSettings(Settings):
     def _one_lora(self) -> TrainSettings:
         for name, phase in (("sft", self.sft), ("dpo", self.dpo)):
             if "lora" in phase.model_fields_set:
-                raise ValueError(f"train.lora for both phases, got train.{name}.lora; write the settings under train.lora")
+                raise ValueError(f"expected lora settings under train.lora, for both phases, got train.{name}.lora")
         if self.phases not in (["sft"], ["dpo"], ["sft", "dpo"]):
-            raise ValueError(f"train.phases [sft], [dpo] or [sft, dpo], got {self.phases}")
+            raise ValueError(f"phases: expected [sft], [dpo] or [sft, dpo], got {self.phases}")
         return self
 
     def settings(self, phase: str, config: RunConfig) -> SftSettings | DpoSettings:
@@ -106,7 +106,9 @@ class RunConfig(Settings):
     train_model: str | None = Field(None, description="the model to train, when `model` is served; default: the same")
     out: str | None = Field(None, description="the run folder; default runs/<constitution>-<model>")
     seed: int = 0
-    max_prompts: int | None = Field(None, ge=1, description="at most so many of the training prompts")
+    max_prompts: int | None = Field(
+        None, ge=1, description="at most so many prompts of each set (hazardous, twin, benign) and split of the source"
+    )
     hazards: list[str] = []
     personas: list[str] = []
     split: SplitSettings = SplitSettings()
@@ -175,7 +177,7 @@ def parse_overrides(words: Iterable[str], values: dict[str, Any] | None = None) 
         key, sign, text = word.partition("=")
         if not sign or not key:
             raise ConfigError(f"override: expected dotted.key=value, got {word!r}", mend="write for example train.dpo.beta=0.2")
-        _put(values, key.split("."), _yaml_value(text), word)
+        _put(values, key.split("."), _yaml_value(text, word), word)
     return values
 
 
@@ -201,10 +203,17 @@ def _yaml() -> Any:
     return yaml
 
 
-def _yaml_value(text: str) -> Any:
+def _yaml_value(text: str, word: str) -> Any:
     from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
-    return YAML(typ="safe", pure=True).load(text)
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        problem = getattr(error, "problem", None) or "no YAML"
+        raise ConfigError(
+            f"override {word!r}: expected a YAML value after =, got {text!r} ({problem})", mend="close brackets and quotes"
+        ) from error
 
 
 def _read_yaml(path: Path, lines: dict[tuple[str, ...], int]) -> dict[str, Any]:
@@ -221,7 +230,10 @@ def _read_yaml(path: Path, lines: dict[tuple[str, ...], int]) -> dict[str, Any]:
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: expected `key: value` lines, got {type(tree).__name__}", mend="see solon run --print-config")
+        raise ConfigError(
+            f"{path}: expected `key: value` lines, got {'a list' if isinstance(tree, list) else repr(tree)}",
+            mend="see solon run --print-config",
+        )
     _note_lines(tree, (), lines)
     return _plain(tree)
 
@@ -266,6 +278,10 @@ def _explained(
         hint = nearest(loc[-1], known) or f"use one of {', '.join(sorted(known))}"
         return ConfigError(f"{where}{'.'.join(loc)}: expected a known setting, got {loc[-1]!r}", mend=hint)
     wanted = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    if first["type"] == "value_error":  # a check of ours, which says itself what it got
+        own = wanted.split(": expected ", 1)
+        place = f"{'.'.join((*loc, own[0]))}: expected {own[1]}" if len(own) == 2 else f"{'.'.join(loc)}: {wanted}"
+        return ConfigError(f"{where}{place}", mend="correct the value")
     return ConfigError(f"{where}{'.'.join(loc)}: expected {wanted}, got {first['input']!r}", mend="correct the value")
 
 

@@ -64,6 +64,7 @@ def prepare(config: RunConfig) -> Job:
             f"constitution {constitution.id}: expected principles in words, got only limits",
             mend="use it with `solon decide` and `solon replay`, or add `## <principle>` sections",
         )
+    _check_critique(config, constitution)
     prompts = _prompts(config)
     require_no_leak(prompts)
     job = Job(config, constitution, prompts, _warnings(config, constitution, prompts))
@@ -76,12 +77,21 @@ def prepare(config: RunConfig) -> Job:
     return job
 
 
+def _check_critique(config: RunConfig, constitution: Constitution) -> None:
+    """Refuse critique settings that this model and this constitution cannot honour."""
+    settings, most = config.critique.resolved(embedded=config.model == NANO), len(constitution.principles)
+    if settings.policy == "random" and settings.k > most:
+        raise ConfigError(
+            f"critique.k: expected at most {most}, the principles of {constitution.id}, got {settings.k}", mend="lower it"
+        )
+
+
 def _prompts(config: RunConfig) -> list[Prompt]:
     """The training prompts that were asked for, and the built-in ones beside them: to retain, to gate and to measure on."""
     builtin = load_builtin()
     source = [p for p in builtin if _trains(p)] if config.prompts == BUILTIN else load_prompts(config.prompts)
-    chosen = choose(source, hazards=config.hazards, personas=config.personas, limit=config.max_prompts, seed=config.seed)
-    own = assign(chosen, validation=config.split.validation, test=config.split.test, seed=config.split.seed)
+    split = assign(source, validation=config.split.validation, test=config.split.test, seed=config.split.seed)
+    own = choose(split, hazards=config.hazards, personas=config.personas, limit=config.max_prompts, seed=config.seed)
     measured = config.evaluation.builtin or config.prompts == BUILTIN
     own_retain = any(p.set != "hazardous" and p.split == "train" for p in own)
     beside = [

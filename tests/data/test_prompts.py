@@ -86,6 +86,29 @@ def test_choice_is_seeded_and_keeps_order(seed: int, limit: int) -> None:
     assert {p.hazard for p in choose(prompts, hazards=["a"], seed=seed)} == {"a"}
 
 
+def test_a_limit_counts_each_set_and_split() -> None:
+    from solon.data.records import Prompt
+
+    rows = [("hazardous", "train")] * 6 + [("hazardous", "file")] * 4 + [("benign", "train")] * 3
+    prompts = [Prompt(id=str(i), prompt=f"p{i}", set=kind, split=split) for i, (kind, split) in enumerate(rows)]  # type: ignore[arg-type]
+    kept = Counter((p.set, p.split) for p in choose(prompts, limit=3))
+    assert kept == {("hazardous", "train"): 3, ("hazardous", "file"): 3, ("benign", "train"): 3}
+
+
+def test_the_same_text_again_gets_an_id_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_text("one\ntwo\none\none\n")
+    names = [p.id for p in load_prompts(tmp_path / "p.txt")]
+    assert len(set(names)) == 4 and names[2:] == [f"{names[0]}-2", f"{names[0]}-3"]
+
+
+def test_a_stated_split_is_read_in_the_usual_words_or_refused(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("prompt,split\na,train\nb,test\nc,dev\nd,\n")
+    assert [p.split for p in load_prompts(tmp_path / "p.csv")] == ["train", "file", "validation", ""]
+    (tmp_path / "q.csv").write_text("prompt,split\na,tran\n")
+    with pytest.raises(DataError, match=r"q\.csv:2: split: expected one of train, .*, got 'tran'; did you mean 'train'"):
+        load_prompts(tmp_path / "q.csv")
+
+
 def test_unknown_hazard_is_an_error() -> None:
     from solon.data.records import Prompt
 

@@ -79,6 +79,19 @@ def test_an_error_with_json_is_one_object_too(run) -> None:
     assert code == 2 and found["exit_code"] == 2 and found["error"] and found["mend"]
 
 
+def test_a_slip_in_the_words_is_one_object_too(run) -> None:
+    for words in (("run", "--seed", "x", "--json"), ("run", "--nope", "--json"), ("frobnicate", "--json")):
+        code, out, _ = run(*words)
+        found = json.loads(out)
+        assert code == found["exit_code"] == 2 and found["error"].startswith("usage: ") and found["mend"]
+
+
+@pytest.mark.parametrize("word", ["critique.few_shot=true", "critique.k=9"])
+def test_critique_settings_that_cannot_be_honoured_are_refused_before_anything(run, word: str, tmp_path: Path) -> None:
+    code, _, err = run("run", "--out", str(tmp_path / "out"), "critique.policy=random", word)
+    assert code == 2 and word.split("=")[0] in err and not (tmp_path / "out").exists()
+
+
 def test_an_empty_prompt_file_is_refused(run, tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("prompt\n")
     code, _, err = run("run", "--prompts", str(tmp_path / "p.csv"), "--out", str(tmp_path / "out"))

@@ -28,8 +28,10 @@ def test_rendered_settings_load_again(tmp_path: Path) -> None:
     [
         ("seeed: 1\n", r"run\.yaml:1: seeed: expected a known setting.*did you mean 'seed'"),
         ("train:\n  dpo:\n    beta: -1\n", r"run\.yaml:3: train\.dpo\.beta: expected greater than 0, got -1"),
-        ("train:\n  sft:\n    lora:\n      r: 2\n", "train.lora for both phases"),
-        ("train:\n  phases: [dpo, sft]\n", r"phases \[sft\], \[dpo\] or \[sft, dpo\]"),
+        ("train:\n  sft:\n    lora:\n      r: 2\n", "train: expected lora settings under train.lora, for both phases"),
+        ("train:\n  sft:\n    micro_batch: 7\n", r"train\.sft\.micro_batch: expected a divisor of batch"),
+        ("- seed\n", "expected `key: value` lines, got a list"),
+        ("train:\n  phases: [dpo, sft]\n", r"train\.phases: expected \[sft\], \[dpo\] or \[sft, dpo\]"),
         ("seed: [1\n", r"run\.yaml:\d: expected YAML"),
         ("seed: 1\nseed: 2\n", r"run\.yaml:2: expected YAML"),
         ("just words\n", "expected `key: value` lines"),
@@ -43,7 +45,7 @@ def test_refusals(tmp_path: Path, text: str, complaint: str) -> None:
     assert caught.value.mend and caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize("word", ["train.dpo.beta", "=1", "seed.x=1"])
+@pytest.mark.parametrize("word", ["train.dpo.beta", "=1", "seed.x=1", "train.dpo.beta=[1"])
 def test_bad_overrides(word: str) -> None:
     with pytest.raises(ConfigError):
         load_config(None, {"seed": 1}, [word])
