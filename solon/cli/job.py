@@ -133,9 +133,27 @@ def print_summary(summary: dict[str, Any]) -> None:
             baseline,
         )
     out.print(table)
+    if summary.get("criteria"):
+        out.print(_ratings_table(summary["criteria"]))
     for warning in summary["warnings"]:
         out.print(f"warning: {warning}", style="yellow", markup=False)
     out.print(f"\n{summary['verdict']}", style="bold", markup=False)
+
+
+def _ratings_table(rows: list[dict[str, Any]]) -> Any:
+    from rich.table import Table
+
+    from solon.release.wording import p_value
+
+    table = Table("rated by", "criterion", "split", "n", "base", "tuned", "difference", "p (Holm)", "refuse all", box=None)
+    for row in rows:
+        change = row["difference"]
+        p = "" if change["p_holm"] is None else p_value(change)
+        cells = [row["rubric"], row["criterion"], row["split"], str(row["tuned"]["n"]), interval(row["base"])]
+        refused = row["trivial"]["refuse_all"]
+        last = "-" if refused is None else f"{refused:.3f}"
+        table.add_row(*cells, interval(row["tuned"]), interval(change, signed=True), p, last)
+    return table
 
 
 def _plain(value: float | None) -> str:
@@ -241,14 +259,17 @@ def evaluate(
     prompts: PromptsFlag = None,
     constitution: ConstitutionFlag = None,
     overrides: Overrides = None,
+    config: ConfigFlag = None,
+    seed: SeedFlag = None,
+    max_prompts: MaxFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Measure a model on held-out prompts, beside a baseline if one is named."""
+    """Measure a model on every prompt of a file, or on the built-in held-out ones; beside a baseline if one is named."""
     from solon.run.progress import Reporter
     from solon.run.verbs import evaluate_only
 
-    flags = {"prompts": prompts, "constitution": constitution}
-    found = evaluate_only(model, baseline, _config(None, overrides, out=str(out), model=model, **flags), Reporter())
+    flags = {"prompts": prompts, "constitution": constitution, "seed": seed, "max_prompts": max_prompts}
+    found = evaluate_only(model, baseline, _config(config, overrides, out=str(out), model=model, **flags), Reporter())
     emit(found) if as_json else print_evaluation(found)
 
 
@@ -259,6 +280,8 @@ def print_evaluation(found: dict[str, Any]) -> None:
         return
     for row in found["metrics"]:
         print(f"{row['name']:<22} {row['split']:<16} n {row['n']:<5} {interval(row)}")
+    for row in found.get("criteria", []):
+        print(f"{row['rubric']} {row['criterion']:<16} {row['split']:<16} n {row['n']:<5} {interval(row)}")
 
 
 def compare(

@@ -82,6 +82,7 @@ def view(facts: RunFacts) -> dict[str, Any]:
         "stages": stage_table(facts.summary),
         "phases": [phase(facts, key, name) for key, name in PHASES],
         "no_learning": facts.summary.get("no_learning"),
+        "criteria": rating_groups(facts.summary),
         "gates": f.entries(facts.summary.get("gates")),
         "agreement": f.agreement_of(facts),
         "scorer": facts.summary.get("scorer"),
@@ -139,6 +140,14 @@ def metric_groups(summary: Mapping[str, Any]) -> list[tuple[str, list[dict[str, 
     for entry in f.metrics_of(summary):
         groups.setdefault(str(entry.get("split")), []).append(entry)
     return [(split, groups[split]) for split in sorted(groups, key=split_rank)]
+
+
+def rating_groups(summary: Mapping[str, Any]) -> list[tuple[str, str, list[dict[str, Any]]]]:
+    """Ratings by rubric and split, in reading order."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for entry in f.entries(summary.get("criteria")):
+        groups.setdefault((str(entry.get("rubric")), str(entry.get("split"))), []).append(entry)
+    return [(*key, groups[key]) for key in sorted(groups, key=lambda k: (k[0], split_rank(k[1])))]
 
 
 def split_rank(split: str) -> tuple[int, str]:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from solon.critique.pairs import CritiqueSettings
 from solon.errors import ConfigError, nearest
+from solon.evaluation.criteria import rubric
 from solon.models.base import Sampling
 from solon.training.config import DpoSettings, LoraSettings, SftSettings
 
@@ -85,7 +86,19 @@ class EvaluationSettings(Settings):
 
     sampling: Sampling = Sampling(temperature=0.0, max_new_tokens=256)
     judge: str = Field(default="rules", description="rules, probabilities:MODEL or model:MODEL")
+    criteria: list[str] = Field(
+        default=[], description="rubrics to rate replies by: safety, contemplative, humanistic, helpfulness"
+    )
+    criteria_judge: str = Field(default="", description="the model that rates; not nano, which can't")
     builtin: bool = Field(default=True, description="also measure on the built-in held-out prompts when `prompts` is a file")
+
+    @model_validator(mode="after")
+    def _rated_by_somebody(self) -> EvaluationSettings:
+        for name in self.criteria:
+            rubric(name)
+        if self.criteria and self.criteria_judge in ("", NANO):
+            raise ValueError(f"criteria_judge: expected a model that can rate replies, got {self.criteria_judge or 'none'}")
+        return self
 
 
 class ModelSettings(Settings):

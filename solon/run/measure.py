@@ -11,6 +11,7 @@ from solon.constitution import Constitution
 from solon.data.prompts import REFUSAL_ONLY_HAZARDS
 from solon.data.records import EvaluationRow, Prompt
 from solon.errors import ConfigError, ModelError
+from solon.evaluation.criteria import CONSTANT_REFUSAL, Rating, compare_ratings, rate
 from solon.evaluation.scorers import RuleScorer, Scorer
 from solon.evaluation.tasks import ReferencePerplexity, benign_perplexity, evaluate
 from solon.models.base import Model, Sampling, content_hash
@@ -19,6 +20,7 @@ from solon.run.prepare import Job
 from solon.run.progress import Reporter
 
 NATS_SUFFIX = ".nats.json"
+CONSTANT = "constant"  # ratings of a reply that refuses everything
 
 
 def open_scorer(judge: str, opener: Callable[[str], Model]) -> Scorer:
@@ -85,6 +87,41 @@ def measure(model: Model, job: Job, folder: RunFolder, name: str, *, label: str,
         items = []
     write_rows(folder / f"evaluation/{name}.jsonl", without_complying(rows))
     write_json(folder / f"evaluation/{name}{NATS_SUFFIX}", [item.model_dump() for item in items])
+
+
+def rate_all(job: Job, folder: RunFolder, names: Sequence[str], opener: Callable[[str], Model], reporter: Reporter) -> None:
+    """`criteria/<name>.jsonl` for each evaluated model, and for a constant refusal; nothing when no rubric is asked for."""
+    settings = job.config.evaluation
+    if not settings.criteria:
+        return
+    judge = opener(settings.criteria_judge)
+    for name in (*names, CONSTANT):
+        rows = read_rows(folder, names[0] if name == CONSTANT else name)
+        rows = [row for row in rows if row.hazard not in REFUSAL_ONLY_HAZARDS]
+        inputs = content_hash([judge.identity, settings.criteria, [row.model_dump() for row in rows], name])
+        if folder.done(f"criteria {name}", inputs):
+            continue
+        constant = CONSTANT_REFUSAL if name == CONSTANT else ""
+        with reporter.bar(f"rate {name}", len(rows) * len(settings.criteria)) as bar:
+            rated = rate(
+                judge, rows, settings.criteria, constant=constant, progress=lambda done, tokens: bar.advance(done, tokens)
+            )
+        write_rows(folder / f"criteria/{name}.jsonl", rated)
+        folder.finish(f"criteria {name}", inputs, [f"criteria/{name}.jsonl"])
+
+
+def read_ratings(folder: RunFolder, name: str) -> list[Rating]:
+    """The ratings of one model."""
+    lines = (folder / f"criteria/{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [Rating.model_validate_json(line) for line in lines]
+
+
+def compared_ratings(job: Job, folder: RunFolder) -> list[dict[str, Any]]:
+    """Base against tuned by every criterion; empty when no rubric is asked for."""
+    if not job.config.evaluation.criteria:
+        return []
+    base, tuned, constant = (read_ratings(folder, name) for name in ("base", "tuned", CONSTANT))
+    return compare_ratings(base, tuned, constant, job.config.seed)
 
 
 def read_rows(folder: RunFolder, name: str) -> list[EvaluationRow]:

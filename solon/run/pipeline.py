@@ -170,6 +170,7 @@ def measure_all(job: Job, folder: RunFolder, models: Models, stages: dict[str, s
             continue
         measure.measure(model, job, folder, name, label=spec, scorer=scorer, reporter=reporter)
         folder.finish(f"evaluate {name}", inputs, [f"evaluation/{name}.jsonl", f"evaluation/{name}{measure.NATS_SUFFIX}"])
+    measure.rate_all(job, folder, [name for name in ("base", "tuned") if name in stages], models.get, reporter)
 
 
 def _report(folder: RunFolder) -> None:

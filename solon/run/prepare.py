@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from solon.constitution import Constitution, load
 from solon.data.prompts import BUILTIN, REFUSAL_ONLY_HAZARDS, choose, load_builtin, load_prompts
 from solon.data.records import Prompt
-from solon.data.splits import HELD_OUT, assign, require_no_leak
+from solon.data.splits import HELD_OUT, assign, require_no_leak, with_groups
 from solon.errors import ConfigError, InputError
 from solon.models.base import content_hash
 from solon.run.config import NANO, RunConfig
@@ -75,6 +75,30 @@ def prepare(config: RunConfig) -> Job:
                 mend="give more prompts, or change split.test and split.seed",
             )
     return job
+
+
+def prepare_evaluation(config: RunConfig) -> Job:
+    """The same for a measurement alone: every prompt of a file (those that its `split` column holds out, if it has one), or the
+    built-in held-out ones.
+
+    Raises:
+        InputError: a file, setting or filter was refused.
+    """
+    if config.model == NANO:
+        config = config.for_embedded()
+    constitution = load(config.constitution)
+    if config.prompts == BUILTIN:
+        prompts = [p for p in load_builtin() if p.split in HELD_OUT]
+    else:
+        given = with_groups(load_prompts(config.prompts))
+        if any(p.split for p in given):
+            prompts = [p for p in given if p.split in HELD_OUT]
+        else:
+            prompts = [p.model_copy(update={"split": "file"}) for p in given]
+    if not prompts:
+        raise InputError("prompts: expected at least one held-out row, got none", mend="leave the split column out, or name test")
+    chosen = choose(prompts, hazards=config.hazards, personas=config.personas, limit=config.max_prompts, seed=config.seed)
+    return Job(config, constitution, chosen, list(constitution.warnings))
 
 
 def _check_critique(config: RunConfig, constitution: Constitution) -> None:

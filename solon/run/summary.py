@@ -14,7 +14,7 @@ from solon.evaluation.verdict import verdict
 from solon.run.config import NANO
 from solon.run.folder import RunFolder
 from solon.run.generate import describe_pairs
-from solon.run.measure import read_nats, read_rows
+from solon.run.measure import compared_ratings, read_nats, read_rows
 from solon.run.prepare import Job
 
 STAGE_METRICS = ("unsafe_compliance", "over_refusal", "on_topic_compliance", "off_topic")
@@ -38,6 +38,7 @@ def summarise(job: Job, folder: RunFolder, training: dict[str, Any], stages: Seq
         "verdict": verdict(table, gates, agreement=pairs["agreement"], no_learning=no_learning),
         "no_learning": no_learning,
         "gates": gates,
+        "criteria": compared_ratings(job, folder),
         "stages": [_stage(name, rows[name]) for name in stages],
         "pairs": pairs,
         "agreement": pairs["agreement"],

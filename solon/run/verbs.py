@@ -10,7 +10,7 @@ from solon.errors import ConfigError, DataError, InputError
 from solon.run import generate, measure, pipeline
 from solon.run.config import RunConfig, parse_overrides
 from solon.run.folder import RunFolder, write_json, write_whole
-from solon.run.prepare import prepare
+from solon.run.prepare import prepare, prepare_evaluation
 from solon.run.progress import Reporter
 
 RUN_YAML = """\
@@ -106,12 +106,13 @@ def train_only(phase: str, data: Path, model: str, out: Path, overrides: list[st
 def evaluate_only(model: str, baseline: str | None, config: RunConfig, reporter: Reporter) -> dict[str, Any]:
     """Rows of a model, and of a baseline on the same prompts; with a baseline, the paired comparison."""
     from solon.evaluation.compare import compare
+    from solon.evaluation.criteria import mean_ratings
     from solon.evaluation.metrics import measure as metrics
     from solon.evaluation.verdict import verdict
 
     if baseline == model:
         raise ConfigError("baseline: expected another model than MODEL, got the same", mend="name the model to compare with")
-    job = prepare(config)
+    job = prepare_evaluation(config)
     folder = RunFolder(job.config.folder)
     names = {"tuned": model, **({"base": baseline} if baseline else {})}
     with (
@@ -124,11 +125,14 @@ def evaluate_only(model: str, baseline: str | None, config: RunConfig, reporter:
     nats = {name: measure.read_nats(folder, name) for name in names}
     if not baseline:
         found: dict[str, Any] = {"model": model, "metrics": metrics(rows["tuned"], nats["tuned"])}
+        if config.evaluation.criteria:
+            found["criteria"] = mean_ratings(measure.read_ratings(folder, "tuned"))
     else:
         found = compare(
             rows["base"], rows["tuned"], base_perplexity=nats["base"], tuned_perplexity=nats["tuned"], seed=config.seed
         )
-        found = {**found, "verdict": verdict(found), "gates": [], "warnings": job.warnings}
+        rated = measure.compared_ratings(job, folder)
+        found = {**found, "verdict": verdict(found, pairs=False), "gates": [], "criteria": rated, "warnings": job.warnings}
     write_json(folder / "summary.json", found)
     return {"out": str(folder.path), **found}
 

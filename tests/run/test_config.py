@@ -51,6 +51,21 @@ def test_bad_overrides(word: str) -> None:
         load_config(None, {"seed": 1}, [word])
 
 
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["evaluation.criteria=[safety]"], "expected a model that can rate replies, got none"),
+        (["evaluation.criteria=[safety]", "evaluation.criteria_judge=nano"], "expected a model that can rate replies, got nano"),
+        (["evaluation.criteria=[safty]", "evaluation.criteria_judge=m"], "did you mean 'safety'"),
+    ],
+)
+def test_criteria_need_a_judge_that_can(words: list[str], complaint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, {}, words)
+    assert complaint in str(caught.value)
+    assert load_config(None, {}, ["evaluation.criteria=[safety]", "evaluation.criteria_judge=m"]).evaluation.criteria == ["safety"]
+
+
 def test_embedded_replies_are_short_unless_asked_otherwise() -> None:
     assert RunConfig().for_embedded().critique.respond.max_new_tokens == 96
     asked = load_config(None, {}, ["critique.respond.max_new_tokens=40", "evaluation.sampling.max_new_tokens=50"]).for_embedded()
