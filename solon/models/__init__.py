@@ -21,6 +21,7 @@ from solon.models.base import (
     converse_in_rounds,
     derive_seed,
 )
+from solon.models.fingerprint import local_identity, served_identity
 from solon.models.locate import Located, locate
 from solon.models.scripted import Scripted
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Completion", "Dialogue", "Located", "Message", "Model", "Progress", "Recorded", "Request", "Sampling", "Scripted",
-    "content_hash", "converse_in_rounds", "derive_seed", "locate", "open_model", "resolve_path",
+    "content_hash", "converse_in_rounds", "derive_seed", "identity_of", "locate", "open_model", "resolve_path",
 ]  # fmt: skip
 
 
@@ -73,6 +74,18 @@ def open_model(
         found.folder, name=spec if adapter is None else f"{spec}+{adapter}", adapter=found.adapter, device=device, dtype=dtype,
         batch_size=batch_size, template_options=template_options,
     )  # fmt: skip
+
+
+def identity_of(spec: str) -> str:
+    """The identity that `open_model(spec)` would have, without loading weights or asking a server.
+
+    Raises:
+        ModelError: the spec names nothing.
+    """
+    found = locate(spec)
+    if found.urls:
+        return served_identity(found.urls, found.served, {})
+    return local_identity(found.folder, found.adapter, {})
 
 
 def resolve_path(spec: str) -> Path:

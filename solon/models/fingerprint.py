@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from solon.errors import ModelError
 from solon.models.base import content_hash
@@ -35,6 +36,21 @@ def adapter_hash(folder: Path) -> str:
     """A hash over an adapter's weights and configuration."""
     files = [*folder.glob("adapter_model*.safetensors"), *folder.glob("adapter_model*.bin"), folder / "adapter_config.json"]
     return content_hash(_hashes(files))
+
+
+def local_identity(folder: Path, adapter: Path | None, template_options: dict[str, Any]) -> str:
+    """A name for a local model as it will answer: weights, tokenizer, template, its options, adapter."""
+    return with_adapter(model_hash(folder), adapter_hash(adapter) if adapter else "", template_options)
+
+
+def with_adapter(base: str, adapter: str, template_options: dict[str, Any]) -> str:
+    """The identity of a base with an adapter and options of its template; the base's own when there are none."""
+    return content_hash([base, adapter, template_options]) if adapter or template_options else base
+
+
+def served_identity(urls: Iterable[str], served: str, template_options: dict[str, Any]) -> str:
+    """A name for a served model: its servers, its name there, and options of its template."""
+    return content_hash(["http", sorted(urls), served, template_options])
 
 
 def record_base(adapter: Path, base: Path, name: str) -> None:

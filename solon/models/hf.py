@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import torch
 
 from solon.errors import EnvironmentRefused, ModelError
-from solon.models.base import Completion, Dialogue, Message, Progress, Request, content_hash, converse_in_rounds
+from solon.models.base import Completion, Dialogue, Message, Progress, Request, converse_in_rounds
 from solon.models.decode import Row, decode, pad_left
-from solon.models.fingerprint import adapter_hash, check_base, model_hash
+from solon.models.fingerprint import adapter_hash, check_base, model_hash, with_adapter
 from solon.models.template import encode_conversation, ensure_chat_template, render
 
 T = TypeVar("T")
@@ -94,10 +94,7 @@ class HFModel:
     @property
     def identity(self) -> str:
         """Changes with weights, tokenizer, chat template, its options, and the adapter while it is on."""
-        adapter = self.adapter_identity if self._adapter_on else ""
-        if not adapter and not self.template_options:
-            return self.base_identity
-        return content_hash([self.base_identity, adapter, self.template_options])
+        return with_adapter(self.base_identity, self.adapter_identity if self._adapter_on else "", self.template_options)
 
     @contextlib.contextmanager
     def adapter_disabled(self) -> Iterator[None]:

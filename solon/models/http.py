@@ -22,7 +22,8 @@ from urllib.parse import urlsplit
 
 from solon.errors import ModelError
 from solon.models.answers import DOWN, Outcome, Retry, pause, read_answer
-from solon.models.base import Completion, Dialogue, Message, Progress, Request, content_hash
+from solon.models.base import Completion, Dialogue, Message, Progress, Request
+from solon.models.fingerprint import served_identity
 
 if TYPE_CHECKING:
     import aiohttp
@@ -77,7 +78,7 @@ class HTTPModel:
         self.urls, self.served, self.name = tuple(urls), served, name or f"{','.join(urls)}#{served}"
         self.concurrency, self.timeout, self.attempts, self.backoff = concurrency, timeout, attempts, backoff
         self.template_options = template_options or {}
-        self.identity = content_hash(["http", sorted(self.urls), served, self.template_options])
+        self.identity = served_identity(self.urls, served, self.template_options)
         self._down_until: dict[str, float] = {}
         self._last_answer = 0.0
         self._line = _Line(trust_env=not all(urlsplit(url).hostname in LOOPBACK for url in urls))

@@ -10,6 +10,7 @@ from solon.errors import ModelError
 from solon.models.base import Message
 
 log = logging.getLogger(__name__)
+_told: set[str] = set()  # tokenizers that were warned of: once is enough
 
 # For models that ship no chat template: `Role: text`, a line each; a reply ends with the end-of-text token.
 PLAIN_TEMPLATE = (
@@ -27,7 +28,10 @@ def ensure_chat_template(tokenizer: Any, name: str = "") -> bool:
     """
     if tokenizer.chat_template:
         return False
-    log.warning("%s has no chat template; the plain one (User: … / Assistant: …) is used", name or tokenizer.name_or_path)
+    where = str(tokenizer.name_or_path or name)
+    if where not in _told:
+        log.warning("%s has no chat template; the plain one (User: … / Assistant: …) is used", name or where)
+        _told.add(where)
     tokenizer.chat_template = PLAIN_TEMPLATE
     return True
 

@@ -29,13 +29,23 @@ def open_scorer(judge: str, opener: Callable[[str], Model]) -> Scorer:
     Raises:
         ConfigError: another word.
     """
-    role, _, spec = judge.partition(":")
-    if role == "rules" and not spec:
+    role, spec = check_judge(judge)
+    if role == "rules":
         return RuleScorer()
-    if role in ("probabilities", "model") and spec:
-        from solon.evaluation.judges import ModelJudge, ProbabilityJudge
+    from solon.evaluation.judges import ModelJudge, ProbabilityJudge
 
-        return (ProbabilityJudge if role == "probabilities" else ModelJudge)(opener(spec))
+    return (ProbabilityJudge if role == "probabilities" else ModelJudge)(opener(spec))
+
+
+def check_judge(judge: str) -> tuple[str, str]:
+    """(role, MODEL) of a judge's name.
+
+    Raises:
+        ConfigError: another word.
+    """
+    role, _, spec = judge.partition(":")
+    if (role == "rules" and not spec) or (role in ("probabilities", "model") and spec):
+        return role, spec
     raise ConfigError(
         f"evaluation.judge: expected rules, probabilities:MODEL or model:MODEL, got {judge!r}", mend="choose one of these"
     )

@@ -13,7 +13,7 @@ from typing import Any
 from solon.constitution import library_names, source_file
 from solon.data.prompts import BUILTIN
 from solon.errors import ConfigError, EnvironmentRefused
-from solon.models import open_model
+from solon.models import identity_of, locate, open_model
 from solon.models.base import Model
 from solon.models.recorded import Recorded
 from solon.run import generate, measure, tune
@@ -43,6 +43,10 @@ class Models:
             self._open[spec] = Recorded(self._load(spec), self.folder / JOURNAL)
         return self._open[spec]
 
+    def identity(self, spec: str) -> str:
+        """The model's identity; nothing is loaded for it."""
+        return self._open[spec].identity if spec in self._open else identity_of(spec)
+
     def _load(self, spec: str) -> Model:
         start = time.monotonic()
         s = self.config.models
@@ -67,6 +71,7 @@ def run(config: RunConfig, reporter: Reporter) -> dict[str, Any]:
     """
     start = time.monotonic()
     job = prepare(config)
+    check_models(job.config)
     folder = RunFolder(job.config.folder)
     with folder.locked(), working(job, folder) as models:
         begin(job, folder)
@@ -87,6 +92,19 @@ def run(config: RunConfig, reporter: Reporter) -> dict[str, Any]:
         _note_timings(folder, reporter, models, time.monotonic() - start)
         _report(folder)
     return summary
+
+
+def check_models(config: RunConfig) -> None:
+    """Refuse what could not be opened hours later: a model to train that is no folder of weights, a judge of no known kind.
+
+    Raises:
+        ModelError, ConfigError: named, with the mend.
+    """
+    locate(config.trained).weights_only()
+    measure.check_judge(config.evaluation.judge)
+    for spec in (config.evaluation.judge.partition(":")[2], config.evaluation.criteria_judge):
+        if spec:
+            locate(spec)
 
 
 @contextmanager
@@ -141,13 +159,13 @@ def _inputs(job: Job, folder: RunFolder) -> dict[str, str]:
 
 def make_pairs(job: Job, folder: RunFolder, models: Models, reporter: Reporter) -> None:
     """The pairs step, unless it is done."""
-    model = models.get(job.config.model)
-    inputs = generate.pairs_inputs(job, model.identity)
+    identity = models.identity(job.config.model)
+    inputs = generate.pairs_inputs(job, identity)
     if folder.done("pairs", inputs):
         reporter.note("  done before", "dim")
         return
-    generate.generate_pairs(job, model, folder, reporter)
-    folder.manifest["models"]["generator_identity"] = model.identity
+    generate.generate_pairs(job, models.get(job.config.model), folder, reporter)
+    folder.manifest["models"]["generator_identity"] = identity
     folder.finish("pairs", inputs, [generate.PAIRS, generate.DROPPED])
 
 
@@ -161,14 +179,13 @@ def _evaluate(job: Job, folder: RunFolder, models: Models, reporter: Reporter) -
 def measure_all(job: Job, folder: RunFolder, models: Models, stages: dict[str, str], reporter: Reporter) -> None:
     """`evaluation/<name>.jsonl` for each (name, MODEL), unless it is done."""
     judge, sampling = job.config.evaluation.judge, job.config.evaluation.sampling
-    scorer = measure.open_scorer(judge, models.get)
     for name, spec in stages.items():
-        model = models.get(spec)
-        inputs = measure.measure_inputs(model.identity, job.held_out, sampling, judge, job.config.seed, job.constitution)
+        inputs = measure.measure_inputs(models.identity(spec), job.held_out, sampling, judge, job.config.seed, job.constitution)
         if folder.done(f"evaluate {name}", inputs):
             reporter.note(f"  {name}: done before", "dim")
             continue
-        measure.measure(model, job, folder, name, label=spec, scorer=scorer, reporter=reporter)
+        scorer = measure.open_scorer(judge, models.get)
+        measure.measure(models.get(spec), job, folder, name, label=spec, scorer=scorer, reporter=reporter)
         folder.finish(f"evaluate {name}", inputs, [f"evaluation/{name}.jsonl", f"evaluation/{name}{measure.NATS_SUFFIX}"])
     measure.rate_all(job, folder, [name for name in ("base", "tuned") if name in stages], models.get, reporter)
 

@@ -88,6 +88,9 @@ def violations(
     return found
 
 
+UNMEASURED = "not measured at the start: records only"
+
+
 class Trainables(nn.Module):
     """The trained parameters of a model under one roof, sharing their storage: what a rollback must save and restore."""
 
@@ -104,7 +107,8 @@ class GateCallback(TrainerCallback):
     mode `warn` records and goes on. `stop` ends training; the weights stay as they are and the result says that the gate
     failed. `rollback` puts back weights, optimizer and schedule of the last good gate (bit-exact) and goes on with new
     data; after `max_rollbacks` it restores once more and stops. Step 0 counts as good whatever the floors say, so that
-    there is always something to return to; regressions are measured from it.
+    there is always something to return to; regressions are measured from it. A model that the probe can't measure at step 0
+    (every reply empty, say) leaves nothing to go by: training is refused, or with `require_start` off goes on in mode `warn`.
 
     grace: steps during which floors are not enforced. store: a `solon.checkpoints.Store`; needed for `rollback`.
     history: one entry per gate {step, metrics, violations, good, action}; kept in `gates.jsonl` when `path` is set.
@@ -121,6 +125,7 @@ class GateCallback(TrainerCallback):
         store: Any = None,
         max_rollbacks: int = 3,
         path: Path | None = None,
+        require_start: bool = True,
     ) -> None:
         if every < 1 or grace < 0 or max_rollbacks < 0:
             raise ConfigError(f"gate: expected every >= 1, grace >= 0, max_rollbacks >= 0, got {every}, {grace}, {max_rollbacks}")
@@ -129,7 +134,7 @@ class GateCallback(TrainerCallback):
         if mode == "rollback" and store is None:
             raise ConfigError("gate: mode rollback needs a checkpoint store", mend="pass store=solon.checkpoints.Store(path)")
         self.probe, self.rules, self.every, self.mode, self.grace = probe, list(rules), every, mode, grace
-        self.store, self.max_rollbacks, self.path = store, max_rollbacks, path
+        self.store, self.max_rollbacks, self.path, self.require_start = store, max_rollbacks, path, require_start
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, float] = {}
         self.good_id: str | None = None
@@ -164,10 +169,8 @@ class GateCallback(TrainerCallback):
         objections = violations(self.rules, measured, self.best, in_grace=start or state.global_step <= self.grace)
         good = not objections or (start and all(rule.metric in measured for rule in self.rules))
         if start and not good:
-            raise CheckFailed(
-                f"gate: the probe does not measure what the rules name: {'; '.join(objections)}", mend="mend the probe"
-            )
-        if good:
+            action = self._only_record(objections)
+        elif good:
             action = "passed" if not start else "start"
             self._remember(measured)
             if self.mode == "rollback":
@@ -175,6 +178,16 @@ class GateCallback(TrainerCallback):
         else:
             action = self._act(model, control, final, kwargs)
         self._record(state.global_step, measured, objections, good, action)
+
+    def _only_record(self, objections: list[str]) -> str:
+        """A base that can't be measured leaves nothing to compare with or to return to."""
+        if self.require_start:
+            raise CheckFailed(
+                f"gate: the probe does not measure what the rules name: {'; '.join(objections)}", mend="mend the probe"
+            )
+        self.mode = "warn"
+        log.warning("gate: the model's replies before training: %s; this gate records and does not act", "; ".join(objections))
+        return UNMEASURED
 
     def _measure(self, model: Any) -> dict[str, tuple[float, int, float, float]]:
         """Probe without gradients, dropout or packing, and without disturbing the random streams of training."""
@@ -233,6 +246,8 @@ class GateCallback(TrainerCallback):
                 numbers = {k: (m["value"], m["n"], m["low"], m["high"]) for k, m in entry["metrics"].items()}
                 self._remember(numbers)
                 self.good_id = entry["checkpoint"]
+        if self.history and self.history[0]["action"] == UNMEASURED:
+            self.mode = "warn"
 
 
 def _parts(kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -86,6 +86,8 @@ def make_plan(
     The first evaluation only sets the mark, so patience p can act at the (p + 1)-th. Evaluations: each interval, and the end.
     """
     steps = steps_of(rows, settings.epochs, settings.batch)
+    # Warm-up starts at rate 0, so a run that is all warm-up would train nothing.
+    warmup = min(math.ceil(settings.warmup * steps), max(steps - 1, 0))
     eval_every = interval(settings.eval_steps, steps)
     save_every = interval(settings.save_steps, steps) if settings.save_steps != "auto" else eval_every
     evaluations = _fires(eval_every, steps) if validation else []
@@ -93,7 +95,7 @@ def make_plan(
     acts = stopping.enabled and len(evaluations) > stopping.patience
     plan = Plan(
         phase=phase, rows=rows, epochs=settings.epochs, batch=settings.batch, steps=steps,
-        warmup_steps=math.ceil(settings.warmup * steps), eval_every=eval_every, save_every=save_every,
+        warmup_steps=warmup, eval_every=eval_every, save_every=save_every,
         evaluations=evaluations, saves=_fires(save_every, steps), gate_every=gate_every,
         patience_from=evaluations[stopping.patience] if acts else None,
     )  # fmt: skip

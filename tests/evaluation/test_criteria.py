@@ -90,7 +90,7 @@ def test_an_empty_reply_is_not_put_to_the_judge() -> None:
 
 
 def test_comparison_by_hand() -> None:
-    """Base 4 of 10 and tuned 9 of 10 on every one of 12 prompts: difference 0.5 exactly, and the constant refusal's 0.2 beside."""
+    """Base 4 and tuned 9 of 10 on each of 12 prompts: difference 0.5 exactly, the constant refusal at 0.2 beside."""
 
     def judge_of(value: int) -> Scripted:
         return Scripted(lambda request: json.dumps({"helpfulness": value}), name="judge")

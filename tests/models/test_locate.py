@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from solon.errors import ModelError
-from solon.models import Completion, Model, Request, Scripted, locate, open_model, resolve_path
+from solon.models import Completion, Model, Request, Scripted, identity_of, locate, open_model, resolve_path
 from tests.models.conftest import request
 
 
@@ -116,3 +116,14 @@ def test_importing_models_imports_no_torch() -> None:
         "assert not {'torch', 'transformers', 'aiohttp'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("spec", ["nano", "FOLDER"])
+def test_identity_is_known_without_loading(spec: str, tiny_folder: Path) -> None:
+    spec = spec.replace("FOLDER", str(tiny_folder))
+    assert identity_of(spec) == open_model(spec).identity
+
+
+def test_a_served_models_identity_needs_no_server() -> None:
+    assert identity_of("http://b:1/v1,http://a:1/v1#m") == identity_of("http://a:1/v1,http://b:1/v1#m")
+    assert identity_of("http://a:1/v1#m") != identity_of("http://a:1/v1#n")

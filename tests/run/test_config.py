@@ -63,7 +63,9 @@ def test_criteria_need_a_judge_that_can(words: list[str], complaint: str) -> Non
     with pytest.raises(ConfigError) as caught:
         load_config(None, {}, words)
     assert complaint in str(caught.value)
-    assert load_config(None, {}, ["evaluation.criteria=[safety]", "evaluation.criteria_judge=m"]).evaluation.criteria == ["safety"]
+    assert load_config(None, {}, ["evaluation.criteria=[safety]", "evaluation.criteria_judge=m"]).evaluation.criteria == [
+        "safety"
+    ]
 
 
 def test_embedded_replies_are_short_unless_asked_otherwise() -> None:

@@ -14,7 +14,7 @@ from solon.errors import CheckFailed, ConfigError
 from solon.training.callbacks import TrainingInterrupted
 from solon.training.config import DpoSettings
 from solon.training.dpo import train_dpo
-from solon.training.gate import GateCallback, GateRule, Trainables, violations
+from solon.training.gate import UNMEASURED, GateCallback, GateRule, Trainables, violations
 from tests.training.conftest import build_model, make_pairs
 from tests.training.test_train import StopAfter, same, weights
 
@@ -98,6 +98,15 @@ def test_warn_goes_on(folder, tmp_path) -> None:
     result = train_dpo(folder, PAIRS, [], tmp_path, SETTINGS, gate=gate)
     assert result.steps == 12
     assert [e["action"] for e in result.gates] == ["start", "warned", "warned"]
+
+
+def test_a_base_that_cannot_be_measured_is_only_recorded(folder, tmp_path) -> None:
+    """Every reply of a broken base is empty, say: training goes on, and no gate counts as passed."""
+    gate = GateCallback(lambda model: {}, [FLOOR], every=6, mode="stop", require_start=False)
+    result = train_dpo(folder, PAIRS, [], tmp_path, SETTINGS, gate=gate)
+    assert (result.steps, result.gate_failed) == (12, False)
+    assert [e["action"] for e in result.gates] == [UNMEASURED, "warned", "warned"]
+    assert not any(e["good"] for e in result.gates)
 
 
 def test_grace(folder, tmp_path) -> None:

@@ -24,6 +24,12 @@ def test_trading_run() -> None:
     assert plan.warnings == []
 
 
+@pytest.mark.parametrize(("rows", "steps", "warm"), [(5, 1, 0), (20, 2, 1), (160, 10, 1), (1600, 100, 10)])
+def test_warm_up_leaves_a_step_to_train_in(rows: int, steps: int, warm: int) -> None:
+    plan = make_plan(DpoSettings(warmup=0.1), rows)
+    assert (plan.steps, plan.warmup_steps) == (steps, warm)
+
+
 def test_interval_beyond_the_run() -> None:
     """8,000 / 256 x 3 = 94 steps: evaluating every 250 and saving every 500 never fires before the end."""
     plan = make_plan(SftSettings(epochs=3, batch=256, eval_steps=250, save_steps=500), 8000, validation=100)
