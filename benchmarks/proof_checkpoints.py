@@ -43,6 +43,12 @@ class Proof:
     failures: list[str] = field(default_factory=list)
     note: str = ""
 
+    def text(self) -> str:
+        """A line for people, and the first failures."""
+        verdict = f"{len(self.failures)} FAILED" if self.failures else "all held"
+        lines = [f"{self.name}: {self.count} cases, seed {self.seed}: {verdict}. {self.note}".rstrip()]
+        return "\n".join([*lines, *(f"  {text}" for text in self.failures[:20])])
+
 
 def random_bits(tensor: torch.Tensor, rng: random.Random) -> None:
     """Fill with random bytes: NaN payloads, infinities, -0.0 and denormals all occur. Booleans stay 0 or 1."""
@@ -356,10 +362,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.json:
         print(json.dumps([asdict(proof) for proof in proofs]))
     else:
-        for proof in proofs:
-            verdict = f"{len(proof.failures)} FAILED" if proof.failures else "all held"
-            print(f"{proof.name}: {proof.count} cases, seed {proof.seed}: {verdict}. {proof.note}")
-            print("".join(f"  {text}\n" for text in proof.failures[:20]), end="")
+        print("\n".join(proof.text() for proof in proofs))
     return int(any(proof.failures for proof in proofs))
 
 

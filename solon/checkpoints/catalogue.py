@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from solon.checkpoints.errors import CorruptManifest, UnknownCheckpoint
-from solon.checkpoints.files import fsync_folder, named_os_errors, write_durably
+from solon.checkpoints.errors import CheckpointError, CorruptManifest, UnknownCheckpoint
+from solon.checkpoints.files import NewFile, fsync_folder, named_os_errors, write_durably
 from solon.checkpoints.manifest import Manifest, load
 from solon.errors import InputError, nearest
 
@@ -91,12 +93,29 @@ class Catalogue:
         self._manifests.clear()
         self.corrupt.clear()
 
-    def add(self, manifest: Manifest) -> None:
-        """Commit: number the manifest, write it (its rename is the commit point) and move the head."""
+    def add(self, manifest: Manifest, ready: Callable[[Callable[[], None]], None]) -> None:
+        """Commit: number the manifest and write it beside its place; `ready(sync)` makes durable all that it needs, and by
+        calling `sync` the manifest too; then the rename is the commit point.
+
+        When anything before its end fails, nothing is listed.
+        """
         manifest.sequence = 1 + max((m.sequence for m in self.manifests().values()), default=0)
-        write_durably(self.root / "manifests" / f"{manifest.id}.json", manifest.to_bytes())
+        new = NewFile(self.root / "manifests" / f"{manifest.id}.json", manifest.to_bytes())
+        try:
+            ready(new.sync)
+            new.publish()
+        except BaseException:
+            new.discard()
+            raise
         self._manifests[manifest.id] = manifest
-        self.set_ref("heads", "main", manifest.id)
+        with contextlib.suppress(CheckpointError):  # for people who look into the folder; the manifests themselves decide
+            self.set_ref("heads", "main", manifest.id)
+
+    def withdraw(self, name: str) -> None:
+        """Undo an `add` whose checkpoint nobody has been told of yet."""
+        with contextlib.suppress(OSError):
+            os.unlink(self.root / "manifests" / f"{name}.json")
+        self._manifests.pop(name, None)
 
     def remove(self, name: str, trash: Path) -> None:
         """Move a manifest to the trash."""
@@ -139,12 +158,9 @@ class Catalogue:
         raise UnknownCheckpoint(f"{self.root}: no checkpoint {ref!r}", mend=hint or "`log` lists them")
 
     def head(self) -> str | None:
-        """The newest checkpoint's id; None in an empty store. The ref is a hint: when it dangles the manifests decide."""
+        """The newest checkpoint's id; None in an empty store."""
         manifests = self.manifests()
-        name = self.refs("heads").get("main")
-        if name in manifests:
-            return name
-        return max(manifests.values(), key=lambda m: m.sequence).id if manifests else None
+        return max(manifests.values(), key=lambda m: (m.sequence, m.id)).id if manifests else None
 
     def refs(self, kind: str) -> dict[str, str]:
         """Name -> id, for `heads`, `tags` or `pins`."""

@@ -54,28 +54,61 @@ def fsync_folder(folder: Path) -> None:
         os.close(fd)
 
 
+class NewFile:
+    """A small file on its way: written beside its place, made durable there (`sync`), then put into place by rename (`publish`).
+
+    After a crash the place holds the whole new file, or what was there before. Whoever makes one must `publish` or `discard` it.
+    """
+
+    def __init__(self, path: Path, data: bytes) -> None:
+        self.path = path
+        self.temp = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
+        self._placed = False
+        with named_os_errors(path):
+            self._fd = os.open(self.temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            try:
+                write_all(self._fd, memoryview(data))
+            except BaseException:
+                self.discard()
+                raise
+
+    def sync(self) -> None:
+        """Make the contents durable, under the temporary name."""
+        with named_os_errors(self.path):
+            os.fsync(self._fd)
+
+    def publish(self, *, durable: bool = True) -> None:
+        """Put the file into its place, for good unless not `durable`."""
+        with named_os_errors(self.path):
+            os.close(self._fd)
+            self._fd = -1
+            os.replace(self.temp, self.path)
+            self._placed = True
+            if durable:
+                fsync_folder(self.path.parent)
+
+    def discard(self) -> None:
+        """Leave nothing of it, wherever it has got to."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        with contextlib.suppress(OSError):
+            os.unlink(self.path if self._placed else self.temp)
+
+
 def write_durably(path: Path, data: bytes, *, hint: bool = False) -> None:
     """Write a small file so that after a crash it is there whole, or its predecessor is: temp, fsync, rename, folder fsync.
 
     A `hint`, which can be rebuilt from the rest, is replaced by rename only.
     """
-    temp = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
-    with named_os_errors(path):
-        try:
-            fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-            try:
-                write_all(fd, memoryview(data))
-                if not hint:
-                    os.fsync(fd)
-            finally:
-                os.close(fd)
-            os.replace(temp, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temp)
-            raise
+    new = NewFile(path, data)
+    try:
         if not hint:
-            fsync_folder(path.parent)
+            new.sync()
+        new.publish(durable=not hint)
+    except BaseException:
+        new.discard()
+        raise
 
 
 def write_all(fd: int, data: memoryview) -> None:

@@ -13,7 +13,7 @@ import os
 import secrets
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -89,20 +89,28 @@ class PackWriter:
         assert self._thread is not None
         self._pending = self._thread.submit(self._write, data)
 
-    def finish(self) -> None:
-        """Make the pack durable and visible. Without any chunk, no file appears."""
+    def finish(self, meanwhile: Callable[[], None] | None = None) -> None:
+        """Make the pack durable and visible; without any chunk, no file appears. `meanwhile` runs while the disk works."""
+        self._wait()
+        if self._thread is not None:
+            self._pending = self._thread.submit(self._complete)
+        if meanwhile is not None:
+            meanwhile()
+        self._wait()
         if self._fd < 0:
             return
-        self._wait()
+        with named_os_errors(self.path):
+            os.close(self._fd)
+            self._fd = -1
+            os.rename(self.temp, self.path)
+            fsync_folder(self.folder)
+
+    def _complete(self) -> None:
         footer = json.dumps(self.entries, separators=(",", ":")).encode()
         tail = footer + TAIL.pack(blake3.blake3(footer).digest(), len(footer), END)
         with named_os_errors(self.path):
             self._out.write(memoryview(tail))
             self._out.finish()
-            os.close(self._fd)
-            self._fd = -1
-            os.rename(self.temp, self.path)
-            fsync_folder(self.folder)
 
     def _open(self) -> None:
         if self._fd >= 0:

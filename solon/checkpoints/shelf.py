@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +20,7 @@ from solon.checkpoints.health import Health
 from solon.checkpoints.journal import Journal
 from solon.checkpoints.layout import open_folder
 from solon.checkpoints.manifest import Manifest, load
-from solon.checkpoints.packs import ChunkReader, Index
+from solon.checkpoints.packs import ChunkReader, Index, PackWriter
 from solon.checkpoints.restoring import load_tensor
 from solon.checkpoints.upkeep import FsckReport, GcReport, Retention, collect, fsck_store, usage
 
@@ -230,18 +230,30 @@ class Shelf:
         """Tensor name -> health as recorded when saved."""
         return {name: e.health for name, e in self.manifest(ref).entries.items() if e.health and e.kind != "part"}
 
-    def commit(self, draft: Manifest, tag: str | None = None) -> str:
-        """List a manifest whose chunks are all stored; returns its id.
+    def commit(self, draft: Manifest, tag: str | None = None, writer: PackWriter | None = None) -> str:
+        """List a manifest whose chunks are all stored, or in `writer`, whose pack is made durable first; returns its id.
 
         Raises:
-            MissingChunk, StoreBusy, DiskFull, ReadOnlyStore, WriteFailed
+            MissingChunk, StoreBusy, DiskFull, ReadOnlyStore, WriteFailed: nothing is then listed.
         """
         self._refuse_read_only()
-        with self._exclusive():
+
+        def ready(sync: Callable[[], None]) -> None:
+            if writer is not None:
+                writer.finish(sync)
+            else:
+                sync()
+            self.index.refresh()
             lost = [chunk for chunk in draft.chunks() if chunk not in self.index]
             if lost:
                 raise MissingChunk(f"{len(lost)} chunks vanished while saving; nothing was committed", mend="save again")
-            self.catalogue.add(draft)
-            if tag:
-                self.catalogue.set_ref("tags", tag, draft.id)
+
+        with self._exclusive():
+            self.catalogue.add(draft, ready)
+            try:
+                if tag:
+                    self.catalogue.set_ref("tags", tag, draft.id)
+            except BaseException:
+                self.catalogue.withdraw(draft.id)
+                raise
         return draft.id

@@ -202,9 +202,7 @@ class Store(Shelf):
                 if differs and slot.kind != "part":
                     changed.append(slot.name)
             self._judge_health(draft, refuse_unhealthy)
-            writer.finish()
-        self.index.refresh()
-        self.commit(draft, tag)
+            self.commit(draft, tag, writer)
         self._alarm(changes.undeclared(changed, Track(dirty=declared, journalled=track.journalled)) if track.base else [])
         track.base, track.entries = draft.id, dict(draft.entries)
         track.dirty -= declared

@@ -120,8 +120,8 @@ class Experiment(Edits):
         self.baseline = self.store.save(self.model, metadata=metadata, refuse_unhealthy=True, **self.parts)
         self.entries = dict(self.store.track(self.model).entries)
         try:
+            self._record_opening()  # before the pin: whatever is pinned is known to `recover`
             self.store.pin(self.baseline, self.id)
-            self._record_opening()
             self.keep_all_images()
             self.before = judging.measure(self)
             self._remember("baseline", 0.5, f"Baseline metrics: {_metrics(self.before)}", {"checkpoint": self.baseline})

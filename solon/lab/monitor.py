@@ -160,7 +160,7 @@ class SafetyMonitor:
             )
         before = self._baseline.get(name)
         if growth is not None and before is not None and before.absmax > 0 and health.absmax > growth * before.absmax:
-            text = f"{name}: largest magnitude {health.absmax:g} is {health.absmax / before.absmax:.1f} times its baseline"
+            text = f"{name}: largest magnitude {health.absmax:g} is {health.absmax / before.absmax:.3g} times its baseline"
             issues.append(issue(Severity.high, "growth", text, tensor=name))
         return issues
 

@@ -130,13 +130,19 @@ def is_running(identity: dict[str, Any]) -> bool:
 
 def interrupted(store: Store) -> list[dict[str, Any]]:
     """Experiments that were opened and neither closed nor still running."""
+    return [record for record in _by_state(store)[0] if not is_running(record.get("process", {}))]
+
+
+def _by_state(store: Store) -> tuple[list[dict[str, Any]], set[str]]:
+    """(opening records without a closing one, ids of closed experiments)."""
     opened: dict[str, dict[str, Any]] = {}
+    closed: set[str] = set()
     for record in store.journal.records():
         if record.get("kind") == "experiment_open":
             opened[record["experiment"]] = record
         elif record.get("kind") == "experiment_close":
-            opened.pop(record["experiment"], None)
-    return [record for record in opened.values() if not is_running(record.get("process", {}))]
+            closed.add(record["experiment"])
+    return [record for name, record in opened.items() if name not in closed], closed
 
 
 def recover(store: Store, model: nn.Module | None = None) -> list[dict[str, Any]]:
@@ -149,6 +155,8 @@ def recover(store: Store, model: nn.Module | None = None) -> list[dict[str, Any]
     Raises:
         WrongModel, TiesChanged: `model` is not the one that was edited; that experiment stays open.
     """
+    for name in _by_state(store)[1] & set(store.pins()):  # killed between the closing record and the release of the pin
+        store.unpin(name)
     return [_recover_one(store, model, record) for record in interrupted(store)]
 
 
