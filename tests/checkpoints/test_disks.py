@@ -78,3 +78,25 @@ def test_read_only_disk(small_disk: Path) -> None:
             action()
     with pytest.raises(refused.ReadOnlyStore):
         Store(small_disk / "other")
+
+
+@pytest.mark.parametrize("late", ["publish", "set_ref"])
+def test_a_save_that_fails_at_its_very_end_lists_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: str) -> None:
+    """The disk fills up after the pack is written: while the manifest is put in place, or its tag is written."""
+    from solon.checkpoints import catalogue, files
+
+    store, model = Store(tmp_path / "store"), proof.small_model()
+    first = store.save(model)
+    proof.scramble(model, random.Random(3), 1.0)
+
+    def full(*_: object, **__: object) -> None:
+        raise refused.DiskFull("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.NewFile if late == "publish" else catalogue.Catalogue, late, full)
+        with pytest.raises(refused.DiskFull):
+            store.save(model, tag="mine")
+    assert [info.id for info in store.log()] == [info.id for info in Store(store.path).log()] == [first]
+    assert store.head() == first
+    assert not list(store.path.rglob("*.tmp"))
+    assert store.resolve(store.save(model, tag="mine")) == store.head()
