@@ -56,7 +56,8 @@ def generate_pairs(job: Job, model: Model, folder: RunFolder, reporter: Reporter
             counts.update(accepted=len(result.pairs), dropped=sum(d.principle_id != "retain" for d in result.dropped))
             # Refused pairs end earlier than accepted ones, so only the counts mean something before the end.
             judged = counts["accepted"] + counts["dropped"]
-            bar.advance(1, 0, f"{counts['accepted']} of {judged} pairs accepted ({counts['accepted'] / max(judged, 1):.0%})")
+            told = f"{counts['accepted']} of {judged} pairs accepted ({counts['accepted'] / judged:.0%})" if judged else ""
+            bar.advance(1, 0, told)
 
         result = make_pairs(
             model,

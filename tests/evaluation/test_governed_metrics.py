@@ -32,8 +32,8 @@ def test_a_perfect_imitator_scores_100_percent(rows: list[GovernedRow]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
-def test_a_perfect_imitator_of_all_10_000(seed: int) -> None:
-    found = summarise([score(row, row.response, policy=POLICY) for row in generate(10_000, CONSTITUTION, seed)])
+def test_a_perfect_imitator_of_a_whole_set(seed: int) -> None:
+    found = summarise([score(row, row.response, policy=POLICY) for row in generate(2_000, CONSTITUTION, seed)])
     assert {found[name]["value"] for name in ("hitl_accuracy", "domain_compliance", "conflict_resolution", "tone_match")} == {1.0}
 
 

@@ -149,24 +149,29 @@ def test_a_finished_run_is_not_run_again(folder, tmp_path) -> None:
 CHILD = """
 import sys
 from pathlib import Path
-from tests.training.test_train import PAIRS, RETAIN, dpo, sft, make_pairs
-from solon.training.dpo import train_dpo
-from solon.training.sft import train_sft
-base, out = Path(sys.argv[1]), Path(sys.argv[2])
-if sys.argv[3] == "dpo":
-    train_dpo(base, PAIRS, RETAIN, out, dpo(save_steps=1, epochs=20))
-else:
+from tests.training.test_train import both_phases, many_saves
+{"dpo": many_saves, "ddp": both_phases}[sys.argv[3]](Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+def many_saves(base: Path, out: Path):
+    return train_dpo(base, PAIRS, RETAIN, out, dpo(save_steps=1, epochs=12))
+
+
+def both_phases(base: Path, out: Path) -> None:
     train_sft(base, [*PAIRS, *RETAIN], out / "sft", sft(lora={"dropout": 0.0}), validation=make_pairs(4, 9))
     train_dpo(base, PAIRS[:21], RETAIN, out / "dpo", dpo(lora={"dropout": 0.0}))
-"""
 
 
 @pytest.mark.slow
 def test_killed_at_random_moments(folder, tmp_path) -> None:
-    """SIGKILL gives no chance to save; what is resumed is the last whole save, and the end is the same to the bit."""
-    whole = train_dpo(folder, PAIRS, RETAIN, tmp_path / "whole", dpo(save_steps=1, epochs=20))
+    """SIGKILL gives no chance to save; what is resumed is the last whole save, and the end is the same to the bit.
+
+    Many more kills: `python -m benchmarks.proof_resume`.
+    """
+    whole = many_saves(folder, tmp_path / "whole")
     dice = random.Random(7)
-    for number in range(3):
+    for number in range(2):
         out = tmp_path / f"cut{number}"
         command = [sys.executable, "-c", CHILD, str(folder), str(out), "dpo"]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -175,22 +180,21 @@ def test_killed_at_random_moments(folder, tmp_path) -> None:
         time.sleep(dice.uniform(0, 0.5))
         process.kill()
         process.wait()
-        resumed = train_dpo(folder, PAIRS, RETAIN, out, dpo(save_steps=1, epochs=20))
+        resumed = many_saves(folder, out)
         assert same(weights(whole.adapter), weights(resumed.adapter))
 
 
 @pytest.mark.slow
 def test_two_processes_equal_one(folder, tmp_path) -> None:
     """torchrun with gloo: gradients are averaged over processes that hold different rows; a short last step included."""
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node"]
     (tmp_path / "child.py").write_text(CHILD)
-    for count in (1, 2):
-        out = tmp_path / f"by{count}"
-        command = [*launch, str(count), "--master-port", str(29700 + count)]
-        command += [str(tmp_path / "child.py"), str(folder), str(out), "ddp"]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
-        assert done.returncode == 0, done.stderr[-2000:]
+    both_phases(folder, tmp_path / "by1")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(tmp_path / "child.py")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, str(folder), str(tmp_path / "by2"), "ddp"], env=environment, capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
     for phase in ("sft", "dpo"):
         one, two = (weights(tmp_path / f"by{count}" / phase / "adapter") for count in (1, 2))
         assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)
