@@ -229,26 +229,44 @@ def pairs(
         print(f"dropped: {found['dropped'] or 'none'}")
 
 
-DataFlag = Annotated[Path, typer.Option("--data", help="pairs.jsonl: rows of kind pair and retain.")]
+DataFlag = Annotated[
+    Path, typer.Option("--data", help="pairs.jsonl, or rows of any shape of solon data (laws, trading, mixes, imports).")
+]
 StartFlag = Annotated[str, typer.Option("--model", help="The model to start from.")]
 TrainOut = Annotated[Path, typer.Option("--out", help="Where adapter/ and model/ are written.")]
 
 
-def train_sft(data: DataFlag, model: StartFlag, out: TrainOut, overrides: Overrides = None, as_json: JsonFlag = False) -> None:
+def train_sft(
+    data: DataFlag,
+    model: StartFlag,
+    out: TrainOut,
+    overrides: Overrides = None,
+    config: ConfigFlag = None,
+    as_json: JsonFlag = False,
+) -> None:
     """Supervised fine-tuning on chosen replies and retain rows. Overrides: epochs=1 learning_rate=5e-4 lora.r=8 ..."""
-    _train("sft", data, model, out, overrides, as_json)
+    _train("sft", data, model, out, overrides, config, as_json)
 
 
-def train_dpo(data: DataFlag, model: StartFlag, out: TrainOut, overrides: Overrides = None, as_json: JsonFlag = False) -> None:
+def train_dpo(
+    data: DataFlag,
+    model: StartFlag,
+    out: TrainOut,
+    overrides: Overrides = None,
+    config: ConfigFlag = None,
+    as_json: JsonFlag = False,
+) -> None:
     """Direct preference optimisation on pairs, with retain rows as a likelihood term. Overrides: beta=0.2 epochs=2 ..."""
-    _train("dpo", data, model, out, overrides, as_json)
+    _train("dpo", data, model, out, overrides, config, as_json)
 
 
-def _train(phase: str, data: Path, model: str, out: Path, overrides: list[str] | None, as_json: bool) -> None:
+def _train(
+    phase: str, data: Path, model: str, out: Path, overrides: list[str] | None, config: Path | None, as_json: bool
+) -> None:
     from solon.run.progress import Reporter
     from solon.run.verbs import train_only
 
-    found = train_only(phase, data, model, out, overrides or [], Reporter())
+    found = train_only(phase, data, model, out, overrides or [], Reporter(), config)
     emit(found) if as_json else print(found["text"])
 
 

@@ -109,7 +109,7 @@ FORMATS: dict[str, Callable[[Example], Row]] = {
 _NOT_WRITTEN_OUT = re.compile(r"\[[^\[\]]*\]")
 
 
-def _lacks(example: Example, form: str) -> str:
+def lacks(example: Example, form: str) -> str:
     """What a row needs for a format and does not have; empty when it has all."""
     if not example.response:
         return "no reply"
@@ -139,7 +139,7 @@ def exported(
         raise DataError(f"--format: expected one of {', '.join(FORMATS)}, got {form!r}", mend=nearest(form, list(FORMATS)))
     for number, example in enumerate(examples, 1):
         refuse_scripted(example, f"{where}: row {number}")
-        lack = _lacks(example, form)
+        lack = lacks(example, form)
         if lack and dropped is None:
             raise DataError(
                 f"{where}: row {number} ({example.id or 'no id'}): expected what {form} needs, got {lack}",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from solon.data.records import Pair
 from solon.errors import ConfigError, DataError, InputError
 from solon.run import generate, measure, pipeline
 from solon.run.config import RunConfig, parse_overrides
@@ -61,42 +60,30 @@ def pairs(config: RunConfig, reporter: Reporter) -> dict[str, Any]:
     return {"out": str(folder.path), **generate.describe_pairs(folder)}
 
 
-def read_training_rows(path: Path) -> list[Pair]:
-    """Rows of a pairs file.
+def train_only(
+    phase: str, data: Path, model: str, out: Path, overrides: list[str], reporter: Reporter, config: Path | None = None
+) -> dict[str, Any]:
+    """SFT or DPO on rows of any shape; `adapter/` and `model/` are written into `out`.
 
-    Raises:
-        DataError: a row that is no pair; the message names file and line.
+    Args:
+        config: a run configuration, whose `train` block gives the settings that `overrides` do not.
     """
-    from pydantic import ValidationError
-
-    from solon.data.prompts import read_text
-
-    rows = []
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            rows.append(Pair.model_validate_json(line))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise DataError(f"{path}:{number}: {where}: {first['msg']}", mend="see solon schema pair") from error
-    if not rows:
-        raise DataError(f"{path}: expected at least one row, got none", mend="make pairs first: solon pairs")
-    return rows
-
-
-def train_only(phase: str, data: Path, model: str, out: Path, overrides: list[str], reporter: Reporter) -> dict[str, Any]:
-    """SFT or DPO on a pairs file; `adapter/` and `model/` are written into `out`."""
+    from solon.data.training import training_rows
     from solon.run import tune
-    from solon.run.config import checked
+    from solon.run.config import checked, load_config
     from solon.training.config import DpoSettings, SftSettings
 
-    rows = read_training_rows(data)
-    settings = checked(SftSettings if phase == "sft" else DpoSettings, parse_overrides(overrides))
+    rows = training_rows(data, "sft" if phase == "sft" else "dpo")
+    values: dict[str, Any] = {}
+    if config is not None:
+        run = load_config(config)
+        values = run.train.settings(phase, run).model_dump(exclude_unset=True, mode="json")
+    settings = checked(SftSettings if phase == "sft" else DpoSettings, parse_overrides(overrides, values))
     own = [r for r in rows if r.kind == "pair"]
     if not own:
-        raise DataError(f"{data}: expected rows of kind pair, got {len(rows)} retain rows", mend="make pairs first: solon pairs")
+        raise DataError(
+            f"{data}: expected rows with a reply to prefer, got {len(rows)} without one to avoid", mend="use train sft on them"
+        )
     result = tune.run_phase(phase, model, own, [r for r in rows if r.kind == "retain"], out, settings, None, None, reporter)
     folder = RunFolder(out)
     tune.publish(model, result, folder)

@@ -1,12 +1,11 @@
 """Every training setting, with its unit. Unknown keys and impossible values are refused by pydantic.
 
 Two phases share most settings: `SftSettings` (supervised fine-tuning) and `DpoSettings` (direct preference optimisation).
-`seed_preset` holds the values that the seed documents name, where they differ from the defaults that tests support.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -147,38 +146,3 @@ class DpoSettings(PhaseSettings):
     def rate(self, parameters: int) -> float:
         """The peak learning rate; `auto` is 5e-5 whatever the size."""
         return 5e-5 if self.learning_rate == "auto" else float(self.learning_rate)
-
-
-SEED_PRESETS: dict[str, dict[str, Any]] = {
-    # contemplative training: 1e-6 with LoRA barely moves a model; kept because it is documented
-    "contemplative-dpo": {
-        "learning_rate": 1e-6, "beta": 0.1, "epochs": 1, "max_length": 512,
-        "lora": {"r": 16, "alpha": 32, "dropout": 0.1,
-                 "targets": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]},
-    },
-    # law-ordered training of Pythia-6.9B
-    "laws-sft": {
-        "learning_rate": 2e-4, "epochs": 3, "batch": 16, "micro_batch": 4, "warmup": 0.03, "gradient_checkpointing": True,
-        "lora": {"r": 16, "alpha": 32, "dropout": 0.05, "targets": ["query_key_value", "dense"]},
-    },
-    # trading safety: 3 epochs, evaluation every 100 steps, patience 3
-    "trading-sft": {
-        "learning_rate": 2e-4, "epochs": 3, "batch": 16, "micro_batch": 4, "eval_steps": 100, "save_steps": 100,
-        "quantise": "nf4", "early_stopping": {"patience": 3, "threshold": 0.001},
-    },
-}  # fmt: skip
-
-
-def seed_preset(name: str) -> SftSettings | DpoSettings:
-    """The settings that a seed document names (`contemplative-dpo`, `laws-sft`, `trading-sft`).
-
-    Raises:
-        ConfigError: no preset of that name.
-    """
-    from solon.errors import ConfigError, nearest
-
-    if name not in SEED_PRESETS:
-        mend = nearest(name, list(SEED_PRESETS)) or f"one of {', '.join(SEED_PRESETS)}"
-        raise ConfigError(f"preset: expected a known name, got {name!r}", mend=mend)
-    kind = DpoSettings if name.endswith("-dpo") else SftSettings
-    return kind.model_validate(SEED_PRESETS[name])

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from solon.errors import ConfigError
+from solon.run.config import RunConfig, load_config
 from solon.training.batches import cycle, schedule, steps_of
-from solon.training.config import DpoSettings, EarlyStopping, SftSettings, seed_preset
+from solon.training.config import DpoSettings, EarlyStopping, SftSettings
 from solon.training.plan import make_plan
+
+
+def preset(name: str) -> RunConfig:
+    return load_config(Path(__file__).parents[2] / f"examples/presets/{name}.yaml")
 
 
 def test_trading_run() -> None:
     """3,923 rows / 16 x 3 epochs = 736 steps; an evaluation every 100; patience 3 can act from step 400."""
-    plan = make_plan(seed_preset("trading-sft"), 3923, validation=400)
+    trading = preset("trading")
+    plan = make_plan(trading.train.settings("sft", trading), 3923, validation=400)
     assert plan.steps == 736
     assert plan.evaluations == [100, 200, 300, 400, 500, 600, 700, 736]
     assert plan.saves == plan.evaluations
@@ -120,11 +127,15 @@ def test_documented_defaults() -> None:
     assert (sft.early_stopping.patience, sft.early_stopping.threshold, sft.early_stopping.mode) == (3, 0.001, "abs")
 
 
-def test_seed_presets() -> None:
-    assert seed_preset("contemplative-dpo").learning_rate == 1e-6
-    assert seed_preset("laws-sft").lora.targets == ["query_key_value", "dense"]
-    with pytest.raises(ConfigError, match="did you mean 'laws-sft'"):
-        seed_preset("law-sft")
+def test_presets_hold_the_documented_values() -> None:
+    contemplative, laws, trading = (preset(name) for name in ("contemplative", "laws", "trading"))
+    dpo = contemplative.train.settings("dpo", contemplative)
+    assert isinstance(dpo, DpoSettings)
+    assert (dpo.learning_rate, dpo.beta, dpo.epochs, dpo.max_length, dpo.warmup) == (1e-6, 0.1, 1, 512, 0.1)
+    assert (dpo.lora.r, dpo.lora.alpha, dpo.lora.dropout, len(dpo.lora.targets)) == (16, 32, 0.1, 7)
+    assert laws.train.settings("sft", laws).lora.targets == ["query_key_value", "dense"]
+    sft = trading.train.settings("sft", trading)
+    assert (sft.quantise, sft.epochs, sft.batch, sft.early_stopping.patience) == ("nf4", 3, 16, 3)
 
 
 def test_early_stopping_counts() -> None:
