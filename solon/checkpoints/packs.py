@@ -22,7 +22,7 @@ import blake3
 import numpy as np
 
 from solon.checkpoints.errors import CorruptChunk, CorruptPack, MissingChunk
-from solon.checkpoints.files import Appender, fsync_folder, named_os_errors, require_space
+from solon.checkpoints.files import DIRECT_AFTER, Appender, fsync_folder, named_os_errors, require_space
 from solon.checkpoints.hashing import chunk_name, fingerprint
 from solon.checkpoints.tensors import CHUNK, Bytes
 
@@ -41,7 +41,8 @@ class Place(NamedTuple):
 
 
 class PackWriter:
-    """Writes one pack. Writing runs on its own thread, one chunk behind the caller, who hashes the next one meanwhile.
+    """Writes one pack. Large ones are written on a thread, one chunk behind the caller, who hashes the next one meanwhile; for a
+    few chunks that would cost more in handing over than it saves.
 
     The array given to `add` must stay unchanged until the next `add` returns. Leaving the `with` block by an exception removes
     the unfinished file; nothing of it was visible.
@@ -86,8 +87,11 @@ class PackWriter:
         self.entries.append((name, self.offset, len(data)))
         self.places[name] = Place(self.path, self.offset, len(data))
         self.offset += len(data)
-        assert self._thread is not None
-        self._pending = self._thread.submit(self._write, data)
+        if self.offset < DIRECT_AFTER:
+            self._write(data)
+        else:
+            assert self._thread is not None
+            self._pending = self._thread.submit(self._write, data)
 
     def finish(self, meanwhile: Callable[[], None] | None = None) -> None:
         """Make the pack durable and visible; without any chunk, no file appears. `meanwhile` runs while the disk works."""

@@ -99,9 +99,9 @@ def capture(
 
 
 def _pieces(slot: Slot, entry: Entry | None, track: Track, known: Callable[[str], bool], copies: bool) -> Iterator[Piece]:
-    dtype = slot.tensor.dtype
+    dtype, declared = slot.tensor.dtype, not track.dirty.isdisjoint(slot.names)
     for index, data in read_chunks(slot.tensor):
-        if entry is not None:
+        if entry is not None and not declared:  # what was declared is taken to have changed; equal bytes get an equal name
             name = entry.chunks[index]
             if track.prints.get(name) == fingerprint(data) and known(name):
                 if len(entry.chunks) > 1 and (name, DTYPE_NAMES[dtype]) not in track.health:

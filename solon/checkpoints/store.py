@@ -109,7 +109,7 @@ class Store(Shelf):
             UnsupportedTensor, UnsupportedState, ModelUnusable, UnhealthyModel, DiskFull, ReadOnlyStore, WriteFailed, StoreBusy
         """
         with self._busy:
-            return self._save(model, metadata, tag, trust_journal, refuse_unhealthy, parts)
+            return self._save(model, metadata, tag, trust_journal, refuse_unhealthy, given(parts))
 
     def _save(
         self, model: torch.nn.Module, metadata: dict[str, Any] | None, tag: str | None, trust_journal: bool,
@@ -136,7 +136,7 @@ class Store(Shelf):
         """
         with ExitStack() as stack, self._busy:
             track = self._ready_to_save(model, tag, metadata)
-            slots, trees = saving.everything(model, parts)
+            slots, trees = saving.everything(model, given(parts))
             stack.enter_context(self._shared())
             self.index.refresh()
             captured = list(saving.capture(slots, track, self.index.__contains__, trust_journal, copies=True))
@@ -250,7 +250,7 @@ class Store(Shelf):
             TornRestore: writing failed; the model is unusable until a restore succeeds.
         """
         with self._busy:
-            return self._restore(ref, model, changed_only, trust_journal, undo, retie, flags, parts)
+            return self._restore(ref, model, changed_only, trust_journal, undo, retie, flags, given(parts))
 
     def _restore(
         self, ref: str, model: torch.nn.Module, changed_only: bool, trust_journal: bool, undo: bool, retie: bool, flags: bool,
@@ -300,3 +300,8 @@ class Store(Shelf):
     def images(self, model: torch.nn.Module) -> dict[str, Bytes]:
         """Private copies of all live tensors' bytes, for an undo in memory."""
         return restoring.images_of(model_slots(model))
+
+
+def given(parts: dict[str, Any]) -> dict[str, Any]:
+    """The parts that are there: `optimizer=None` and `rng=False` say that there is none."""
+    return {name: part for name, part in parts.items() if part is not None and part is not False}

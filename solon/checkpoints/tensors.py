@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from solon.checkpoints.errors import UnsupportedTensor
+from solon.errors import InputError
 
 CHUNK = 16 * 2**20  # bytes
 
@@ -25,6 +26,7 @@ _NAMES = """
 """.split()  # noqa: SIM905
 DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in _NAMES if hasattr(torch, name)}
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+_PLAIN_SAVE, _PLAIN_EXTRA = torch.nn.Module._save_to_state_dict, torch.nn.Module.get_extra_state
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -55,6 +57,8 @@ def refuse_unsupported(name: str, tensor: torch.Tensor) -> None:
     known = type(tensor) in _PLAIN and tensor.layout is torch.strided and tensor.dtype in DTYPE_NAMES
     if known and not tensor.is_meta and not tensor.is_nested:
         return
+    if not isinstance(tensor, torch.Tensor):
+        raise UnsupportedTensor(f"{name}: expected a tensor, got {type(tensor).__name__}", mend="pass a torch.Tensor")
     reason, mend = _unsupported(tensor)
     if reason:
         raise UnsupportedTensor(f"{name}: expected a plain strided tensor, got {reason}", mend=mend)
@@ -88,10 +92,15 @@ def model_slots(model: torch.nn.Module) -> list[Slot]:
     """Parameters and buffers, grouped so that each set of exact aliases is one slot, in the module's own order.
 
     Raises:
-        UnsupportedTensor
+        UnsupportedTensor: also for a module with state that is neither. InputError: no module.
     """
+    if not isinstance(model, torch.nn.Module):
+        raise InputError(
+            f"expected a torch.nn.Module, got {type(model).__name__}", mend="pass the model; other values go in as parts"
+        )
     found: dict[Any, Slot] = {}
     for path, module in modules(model):
+        _refuse_hidden_state(path, module)
         for kind, registry in (("param", module._parameters), ("buffer", module._buffers)):
             for leaf, tensor in registry.items() if registry else ():
                 if tensor is not None:
@@ -100,6 +109,26 @@ def model_slots(model: torch.nn.Module) -> list[Slot]:
                     transient = kind == "buffer" and leaf in module._non_persistent_buffers_set
                     add_alias(found, "transient" if transient else kind, name, tensor)
     return list(found.values())
+
+
+def _refuse_hidden_state(path: str, module: torch.nn.Module) -> None:
+    """A module that writes more into its state dict than parameters and buffers (packed quantised weights, extra state) would be
+    stored without it, and nobody would know.
+
+    Raises:
+        UnsupportedTensor
+    """
+    kind = type(module)
+    if kind._save_to_state_dict is _PLAIN_SAVE and kind.get_extra_state is _PLAIN_EXTRA:
+        return
+    written: dict[str, Any] = {}
+    module._save_to_state_dict(written, "", True)
+    hidden = sorted(set(written) - set(module._parameters) - set(module._buffers))
+    if hidden:
+        raise UnsupportedTensor(
+            f"{path or 'the model'}: {kind.__module__}.{kind.__name__} keeps {', '.join(hidden)} outside parameters and buffers",
+            mend="dequantise a quantised model; other state can go in as a part of its own",
+        )
 
 
 def modules(model: torch.nn.Module, path: str = "") -> list[tuple[str, torch.nn.Module]]:

@@ -122,9 +122,10 @@ class AutoCheckpointer:
         optimizer: torch.optim.Optimizer | None = None,
         **parts: Any,
     ) -> None:
-        if frequency < 1 or max_checkpoints < 1:
+        if not all(isinstance(n, int) and n >= 1 for n in (frequency, max_checkpoints)):
             raise InputError(
-                f"frequency and max_checkpoints: expected at least 1, got {frequency}, {max_checkpoints}", mend="raise them"
+                f"frequency and max_checkpoints: expected whole numbers from 1, got {frequency!r}, {max_checkpoints!r}",
+                mend="10 and 20 are the defaults",
             )
         self.frequency, self.max_checkpoints = frequency, max_checkpoints
         self.parts = {**parts, **({"optimizer": optimizer} if optimizer is not None else {})}

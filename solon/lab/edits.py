@@ -18,6 +18,7 @@ from solon.errors import InputError, nearest
 from solon.lab import lora
 from solon.lab.inspector import WeightInspector
 
+Rows = slice | list[int] | torch.Tensor | int | None
 MEMORY_UNDO = 256 * 2**20  # bytes of pre-images kept
 
 
@@ -78,7 +79,7 @@ class Edits:
                 return slot
         known = {n for slot in slots for n in slot.names}
         raise UnknownTensor(
-            f"the model has no tensor {name!r}", mend=nearest(name, known) or "see WeightInspector(model).layers()"
+            f"the model has no tensor {name!r}", mend=nearest(str(name), known) or "see WeightInspector(model).layers()"
         )
 
     def _floats(self, name: str) -> torch.Tensor:
@@ -89,45 +90,44 @@ class Edits:
 
     # -- edits -------------------------------------------------------------------------------------------------------------
 
-    def scale(self, name: str, factor: float, rows: slice | list[int] | None = None) -> None:
-        """Multiply a tensor, or some of its rows, by `factor`.
+    def scale(self, name: str, factor: float, rows: Rows = None) -> None:
+        """Multiply a tensor, or some of its rows (first dimension), by `factor`.
 
         Raises:
-            UnknownTensor. InputError: not a finite number, or not a floating-point tensor.
+            UnknownTensor. InputError: not a finite number, no such rows, or not a floating-point tensor.
         """
-        if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not np.isfinite(factor):
-            raise InputError(f"scale {name}: expected a finite factor, got {factor!r}", mend="1.1 makes it a tenth larger")
-        tensor = self._floats(name)
-        self.declare([name], "scale", {"factor": factor, "rows": _rows_text(rows)})
-        with torch.no_grad():
-            if rows is None:
-                tensor.mul_(factor)
-            else:
-                tensor[rows] = tensor[rows] * factor
+        number = _number(f"scale {name}", factor)
+        self._change(name, rows, "scale", {"factor": number}, lambda place: place.mul_(number))
 
-    def add(self, name: str, delta: float | torch.Tensor, rows: slice | list[int] | None = None) -> None:
+    def add(self, name: str, delta: float | torch.Tensor, rows: Rows = None) -> None:
         """Add a number or a tensor (of the tensor's shape, or of the rows').
 
         Raises:
-            UnknownTensor. InputError: shapes differ.
+            UnknownTensor. InputError: shapes differ, no such rows, or not a floating-point tensor.
         """
+        if isinstance(delta, torch.Tensor) and delta.dim():
+            tensor = self._floats(name)
+            shape = _part(tensor, _index(name, tensor, rows)).shape
+            if delta.shape != shape:
+                raise InputError(f"add {name}: expected shape {tuple(shape)}, got {tuple(delta.shape)}", mend="reshape the delta")
+            self._change(name, rows, "add", {"delta": f"tensor {tuple(shape)}"}, lambda place: place.add_(delta.to(place)))
+        else:
+            number = _number(f"add {name}", delta)
+            self._change(name, rows, "add", {"delta": number}, lambda place: place.add_(number))
+
+    def _change(self, name: str, rows: Rows, method: str, params: dict[str, Any], change: Callable[[torch.Tensor], Any]) -> None:
+        """Declare an edit and let `change` work on the rows in place; eight-bit floats are widened for it."""
         tensor = self._floats(name)
-        place = tensor if rows is None else tensor[rows]
-        if isinstance(delta, torch.Tensor) and delta.numel() > 1 and delta.shape != place.shape:
-            raise InputError(
-                f"add {name}: expected shape {tuple(place.shape)}, got {tuple(delta.shape)}", mend="reshape the delta"
-            )
-        params = {
-            "delta": delta if not isinstance(delta, torch.Tensor) else f"tensor {tuple(delta.shape)}",
-            "rows": _rows_text(rows),
-        }
-        self.declare([name], "add", params)
-        value = delta.to(tensor) if isinstance(delta, torch.Tensor) else delta
+        index = _index(name, tensor, rows)
+        self.declare([name], method, {**params, "rows": _rows_text(rows)})
         with torch.no_grad():
-            if rows is None:
-                tensor.add_(value)
-            else:
-                tensor[rows] = place + value
+            if index is None and tensor.element_size() > 1:
+                change(tensor)
+                return
+            part = _part(tensor, index)
+            wide = part.float() if part.element_size() == 1 else part.clone()
+            change(wide)
+            tensor[... if index is None else index] = wide.to(tensor.dtype)
 
     def low_rank(self, name: str, left: torch.Tensor, right: torch.Tensor, weight: float = 1.0) -> None:
         """Add weight * left @ right, where left is (rows, rank) and right (rank, columns); the product is taken in float32.
@@ -148,12 +148,18 @@ class Edits:
                 f"got {tuple(left.shape)} @ {tuple(right.shape)}",
                 mend="left is LoRA's B, right its A",
             )
-        self.declare([name], "low_rank", {"rank": left.shape[1], "weight": weight})
-        with torch.no_grad():
-            tensor.add_((weight * (left.float() @ right.float())).to(tensor))
+        scale = _number(f"low_rank {name}: weight", weight)
+        delta = scale * (left.float() @ right.float())
+        self._change(name, None, "low_rank", {"rank": left.shape[1], "weight": scale}, lambda place: place.add_(delta.to(place)))
 
     def apply(self, function: Callable[[nn.Module], Any], targets: Iterable[str] = ()) -> Any:
-        """Run any function on the model. Changes outside `targets` raise the undeclared-edit alarm; returns what it returns."""
+        """Run any function on the model. Changes outside `targets` raise the undeclared-edit alarm; returns what it returns.
+
+        Raises:
+            UnknownTensor: among the targets. InputError: no function. Whatever the function raises.
+        """
+        if not callable(function):
+            raise InputError(f"apply: expected a function of the model, got {type(function).__name__}", mend="pass the function")
         self.declare(targets, getattr(function, "__name__", "function"))
         return function(self.model)
 
@@ -205,5 +211,42 @@ class Edits:
             writer.close()
 
 
-def _rows_text(rows: slice | list[int] | None) -> Any:
-    return None if rows is None else str(rows) if isinstance(rows, slice) else list(rows)
+def _number(what: str, value: Any) -> float:
+    """A finite number; tensors and arrays of one element are numbers too."""
+    try:
+        number = float("nan") if isinstance(value, (bool, str, bytes)) or value is None else float(value)
+    except (TypeError, ValueError, RuntimeError):
+        number = float("nan")
+    if not np.isfinite(number):
+        raise InputError(f"{what}: expected a finite number, got {value!r}", mend="1.1, for example")
+    return number
+
+
+def _index(name: str, tensor: torch.Tensor, rows: Rows) -> slice | torch.Tensor | None:
+    """What selects the rows; None for all.
+
+    Raises:
+        InputError: the tensor has no rows, or no such ones.
+    """
+    if rows is None:
+        return None
+    count = tensor.shape[0] if tensor.dim() else 0
+    if isinstance(rows, slice) and count:
+        return rows
+    try:
+        wanted = torch.as_tensor([rows] if isinstance(rows, int) else rows, device=tensor.device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{name}: rows: expected row numbers, a mask or a slice, got {rows!r}", mend="[0, 3]") from error
+    if wanted.dtype is torch.bool:
+        wanted = wanted.nonzero().flatten() if wanted.shape == (count,) else torch.tensor([count])
+    if wanted.is_floating_point() or wanted.dim() != 1 or bool(((wanted < -count) | (wanted >= count)).any()):
+        raise InputError(f"{name}: rows: expected numbers below {count}, got {rows!r}", mend="rows are the first dimension")
+    return wanted.long()
+
+
+def _part(tensor: torch.Tensor, index: slice | torch.Tensor | None) -> torch.Tensor:
+    return tensor if index is None else tensor[index]
+
+
+def _rows_text(rows: Rows) -> Any:
+    return rows if rows is None or isinstance(rows, int) else str(rows) if isinstance(rows, slice) else [int(r) for r in rows]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -99,19 +99,32 @@ class Experiment(Edits):
         self.changed: list[str] = []
         self.usual: set[tuple[str, str]] = set()
         self.signals = Interruptions(Experiment.__exit__.__code__)
-        self._journalled = False
+        self._journalled = self._inside = False
         self.entries: dict[str, Entry] = {}
 
     # -- entering ------------------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Experiment:
+        if self.baseline is not None or self.outcome != "open":
+            raise InputError(f"experiment {self.name}: it has been entered before", mend="make a new one with lab.experiment")
         self.signals.install()
         try:
             self._open()
         except BaseException:
             self._release()
             raise
+        self._inside = True
         return self
+
+    def declare(self, targets: Iterable[str], method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
+        """See `Edits.declare`; every edit comes through here.
+
+        Raises:
+            UnknownTensor. InputError: outside the `with` block there is nothing to go back to.
+        """
+        if not self._inside:
+            raise InputError(f"experiment {self.name}: {method} outside its block", mend="edit inside `with lab.experiment(...)`")
+        return super().declare(targets, method, params)
 
     def _open(self) -> None:
         metadata = {"state": "baseline", "experiment": self.name, "purpose": f"before experiment {self.name}"}
@@ -162,6 +175,7 @@ class Experiment(Edits):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.signals.holding = True
+        self._inside = False
         try:
             if error is not None:
                 self._end("errored", error)
@@ -377,6 +391,11 @@ def experiment(
         from solon.constitution import load
 
         constitution = load(str(constitution))
+    for what, function in (("test", test), ("generate", generate)):
+        if function is not None and not callable(function):
+            raise InputError(
+                f"{what}: expected a function of the model, got {type(function).__name__}", mend="see lab.perplexity"
+            )
     if not isinstance(min_effect, (int, float)) or min_effect != min_effect or min_effect < 0:
         raise InputError(
             f"min_effect: expected a percentage of at least 0, got {min_effect!r}", mend="0 keeps any shown improvement"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -198,7 +198,7 @@ def as_scores(result: Any, *, lower: bool = True) -> Scores:
         losses, weights = tuple(float(r["nll"]) for r in rows), tuple(float(r["tokens"]) for r in rows)
         scores = Scores(_number(result["perplexity"]), losses, weights, True, True, result)
     elif (
-        isinstance(result, (list, tuple))
+        isinstance(result, (list, tuple, Iterator))
         or (isinstance(result, torch.Tensor) and result.dim() == 1)
         or type(result).__name__ == "ndarray"
     ):

@@ -73,7 +73,13 @@ class SafetyMonitor:
         self.thresholds[name] = value
 
     def set_emergency_callback(self, callback: Callable[[], Any]) -> None:
-        """Run `callback()` whenever a CRITICAL issue is found. It is not entered again while it runs."""
+        """Run `callback()` whenever a CRITICAL issue is found. It is not entered again while it runs.
+
+        Raises:
+            ConfigError: it cannot be called.
+        """
+        if not callable(callback):
+            raise ConfigError(f"emergency callback: expected a function, got {type(callback).__name__}", mend="pass a function")
         self._callback = callback
 
     def set_baseline(self, model: nn.Module) -> None:

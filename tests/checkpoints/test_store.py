@@ -304,6 +304,22 @@ def test_lazy_parameters_are_named(store: Store) -> None:
         store.save(nn.LazyLinear(3))
 
 
+def test_state_outside_parameters_and_buffers_is_never_lost_in_silence(store: Store) -> None:
+    class Packed(nn.Linear):
+        def _save_to_state_dict(self, destination: dict[str, object], prefix: str, keep: bool) -> None:  # as quantised ones do
+            super()._save_to_state_dict(destination, prefix, keep)
+            destination[prefix + "packed"] = (1, 2)
+
+    class Extra(nn.Linear):
+        def get_extra_state(self) -> object:
+            return 3
+
+    for kind, key in ((Packed, "packed"), (Extra, "_extra_state")):
+        with pytest.raises(refused.UnsupportedTensor, match=f"1: .*{kind.__name__} keeps {key} outside"):
+            store.save(nn.Sequential(nn.Linear(2, 2), kind(2, 2)))
+    assert store.log() == []
+
+
 def test_self_overlapping_tensor_is_refused_on_restore(store: Store) -> None:
     module = nn.Module()
     module.register_buffer("windows", torch.arange(6.0).as_strided((3, 3), (1, 1)))

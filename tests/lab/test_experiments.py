@@ -375,6 +375,56 @@ def test_edits_refuse_nonsense(model: torch.nn.Module) -> None:
     assert bits(model) == before
 
 
+@pytest.mark.parametrize(
+    ("rows", "touched"),
+    [
+        (None, range(4)),
+        ([1], [1]),
+        (2, [2]),
+        (-1, [3]),
+        (slice(1, 3), [1, 2]),
+        (torch.tensor([True, False, True, False]), [0, 2]),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float8_e4m3fn, torch.complex64])
+def test_rows_of_any_float(tmp_path: Path, dtype: torch.dtype, rows: Any, touched: Any) -> None:
+    module = torch.nn.Module()
+    module.register_buffer("x", torch.ones(4, 2).to(dtype))
+    edits = lab.Edits(module, Store(tmp_path / "s"))
+    edits.scale("x", torch.tensor(2.0), rows=rows)
+    edits.add("x", 1, rows=rows)
+    wide = module.x.to(torch.complex64)
+    assert [i for i in range(4) if wide[i, 0] == 3] == list(touched)
+    assert [i for i in range(4) if wide[i, 0] == 1] == [i for i in range(4) if i not in touched]
+
+
+@pytest.mark.parametrize("rows", [[4], [-5], "x", [0.5], torch.ones(3, dtype=torch.bool), [[1]]], ids=str)
+def test_rows_that_are_not_there(tmp_path: Path, rows: Any) -> None:
+    layer = torch.nn.Linear(2, 4)
+    with pytest.raises(InputError, match="rows"):
+        lab.Edits(layer, Store(tmp_path / "s")).scale("weight", 2.0, rows=rows)
+
+
+def test_an_experiment_is_entered_once_and_edits_only_inside(model: torch.nn.Module) -> None:
+    before, block = bits(model), lab.experiment(model, test=falling(3.0, 4.0), store="s", optimizer=None)
+    with pytest.raises(InputError, match="outside its block"):
+        block.scale(O_PROJ, 2.0)
+    with block:
+        block.scale(O_PROJ, 2.0)
+    with pytest.raises(InputError, match="outside its block"):
+        block.scale(O_PROJ, 2.0)
+    with pytest.raises(InputError, match="entered before"), block:
+        pass
+    assert bits(model) == before
+
+
+@pytest.mark.parametrize("argument", [{"test": 3}, {"generate": "x"}, {"min_effect": "1"}, {"min_effect": float("nan")}], ids=str)
+def test_arguments_of_the_wrong_kind(model: torch.nn.Module, argument: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(argument))):
+        lab.experiment(model, store="s", **argument)
+
+
 def test_the_sample_text_and_plan_are_on_the_checklist(model: torch.nn.Module) -> None:
     with lab.experiment(model, test=falling(3.0, 2.0), store="s", plan="why", generate=lambda m: "some words") as edit:
         edit.scale(O_PROJ, 1.1)
