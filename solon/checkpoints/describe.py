@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import platform
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from solon.checkpoints.manifest import plain
@@ -29,6 +32,15 @@ def describe(model: nn.Module) -> dict[str, Any]:
         if tied is not None:
             files[CONFIG]["tie_word_embeddings"] = tied
     return files
+
+
+@cache
+def environment() -> dict[str, Any]:
+    """Versions and machine: what a repetition needs to know beside weights and seeds."""
+    import solon
+
+    versions = {"solon": solon.__version__, "torch": torch.__version__, "python": platform.python_version()}
+    return {**versions, "machine": platform.platform()}
 
 
 def embeddings_tied(model: nn.Module) -> bool | None:

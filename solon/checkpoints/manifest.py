@@ -1,7 +1,7 @@
 """Manifests: one canonical JSON file (RFC 8785) per checkpoint, with its own hash inside and nothing that runs when loaded.
 
-    {"created", "description"?, "entries": {name: {"chunks", "dtype", "shape", "kind"?, "health"?}}, "flags", "format", "hash",
-     "id", "metadata", "model_class", "parent", "parts", "poisoned", "sequence", "ties": [[names]]}
+    {"created", "description"?, "entries": {name: {"chunks", "dtype", "shape", "kind"?, "health"?}}, "environment"?, "flags",
+     "format", "hash", "id", "metadata", "model_class", "parent", "parts", "poisoned", "sequence", "ties": [[names]]}
 
 `hash` is blake3 of the file's bytes with these 64 digits replaced by zeros. `kind` is left out for parameters; `health` is
 [NaN count, Inf count, largest finite magnitude]; `description` holds the JSON files that say how to build the model again.
@@ -86,6 +86,7 @@ class Manifest:
     model_class: str = ""
     poisoned: bool = False
     description: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """Canonical bytes with the hash filled in.
@@ -114,6 +115,7 @@ class Manifest:
             "model_class": self.model_class,
             "poisoned": self.poisoned,
             **({"description": self.description} if self.description else {}),
+            **({"environment": self.environment} if self.environment else {}),
         }
         whole = {key: rfc8785.dumps(value) for key, value in record.items()}  # type: ignore[arg-type]
         whole["entries"] = canonical_object({name: entry.canonical() for name, entry in self.entries.items()})
@@ -197,6 +199,7 @@ def parse(data: bytes, path: Path) -> Manifest:
             record["model_class"],
             record["poisoned"],
             record.get("description", {}),
+            record.get("environment", {}),
         )
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise CorruptManifest(f"{path}: {error}", mend="restore another checkpoint; fsck lists the good ones") from error
@@ -218,8 +221,8 @@ def _check_fields(record: dict[str, Any]) -> None:
             raise ValueError("a tie is no list of names")
         if not group or group[0] not in record["entries"]:
             raise ValueError(f"the tie {group} belongs to no entry")
-    if not isinstance(record.get("description", {}), dict):
-        raise ValueError("description is no object")
+    if not all(isinstance(record.get(name, {}), dict) for name in ("description", "environment")):
+        raise ValueError("description or environment is no object")
 
 
 def load(path: Path) -> Manifest:

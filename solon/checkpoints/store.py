@@ -28,7 +28,7 @@ from solon.checkpoints import changes, restoring, saving
 from solon.checkpoints.catalogue import check_ref_name
 from solon.checkpoints.changes import Track, UndeclaredEdit
 from solon.checkpoints.compose import new_identity
-from solon.checkpoints.describe import describe
+from solon.checkpoints.describe import describe, environment
 from solon.checkpoints.errors import UnhealthyModel
 from solon.checkpoints.files import require_space
 from solon.checkpoints.manifest import Entry, Manifest, plain
@@ -185,6 +185,7 @@ class Store(Shelf):
             metadata=plain(metadata or {}),
             model_class=type(model).__name__,
             description=describe(model),
+            environment=environment(),
         )
 
     def _write(

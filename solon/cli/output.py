@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from typing import Annotated, Any
 
@@ -14,8 +15,16 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print exactly one JSON o
 
 
 def emit(value: Any) -> None:
-    """Print one JSON object on stdout."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    """Print one JSON object on stdout. JSON has no NaN and no Inf: they become null, which is no number either."""
+    sys.stdout.write(json.dumps(_finite(value), indent=2, ensure_ascii=False, default=str, allow_nan=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def explain(error: SolonError, *, as_json: bool) -> None:

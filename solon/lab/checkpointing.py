@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -102,8 +104,10 @@ class AutoCheckpointer:
 
     - `auto.step()` was called: each call counts.
     - an `optimizer` was given: each of its steps counts.
-    - otherwise each operation that writes into the model's memory in place (`mul_`, `add_`, `copy_`, also through `.data`).
-      Writes through NumPy or raw pointers are not seen; call `step()` for those.
+    - otherwise each call from the block that writes into the model's memory in place (`mul_`, `add_`, `copy_`, also through
+      `.data`), however many tensors it writes; a write that stands in the block itself is one of its own. The checkpoint is made
+      when the next modification begins, or the block ends, so that it never holds half of one. Writes through NumPy or raw
+      pointers are not seen; call `step()` for those.
 
     On entry the present state is saved as a baseline, which retention never deletes.
 
@@ -131,7 +135,7 @@ class AutoCheckpointer:
         self.parts = {**parts, **({"optimizer": optimizer} if optimizer is not None else {})}
         self.checkpointer = CheckpointManager(model, checkpoint_dir, **self.parts)
         self.store, self.model, self.optimizer = self.checkpointer.store, model, optimizer
-        self.modifications = 0
+        self.modifications = self._saved = 0
         self.checkpoints: list[str] = []
         self.baseline: str | None = None
         self._explicit = False
@@ -143,7 +147,7 @@ class AutoCheckpointer:
         if self.optimizer is not None:
             self._hook = self.optimizer.register_step_post_hook(lambda *_: self._count())
         else:
-            self._writes = _Writes(self.model, self._count)
+            self._writes = _Writes(self.model, sys._getframe(1), self._begin)
             self._writes.__enter__()
         return self
 
@@ -151,6 +155,7 @@ class AutoCheckpointer:
         if self._writes is not None:
             self._writes.__exit__(*error)
             self._writes = None
+            self._save_if_due()
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
@@ -160,16 +165,25 @@ class AutoCheckpointer:
         if not self._explicit:
             self._explicit = True
             self.modifications = 0
-            self.__exit__(None, None, None)
+            self.__exit__(None, None, None)  # no longer counted by themselves
         before = len(self.checkpoints)
         self._count()
         return self.checkpoints[-1] if len(self.checkpoints) > before else None
 
     def _count(self) -> None:
         self.modifications += 1
-        if self.modifications % self.frequency == 0:
+        self._save_if_due()
+
+    def _begin(self) -> None:
+        """A modification begins: the one before it is complete."""
+        self._save_if_due()
+        self.modifications += 1
+
+    def _save_if_due(self) -> None:
+        if self.modifications % self.frequency == 0 and self.modifications > self._saved:
             metadata = {"state": "testing", "purpose": "automatic", "modification": self.modifications}
             self.checkpoints.append(self.checkpointer.save_checkpoint(metadata))
+            self._saved = self.modifications
             self._retain()
 
     def _retain(self) -> None:
@@ -182,21 +196,34 @@ class AutoCheckpointer:
 
 
 class _Writes(TorchDispatchMode):
-    """Calls `noted` after every in-place operation on the model's memory."""
+    """Calls `begins` before the first write into the model's memory by each call from the frame `home`."""
 
-    def __init__(self, model: nn.Module, noted: Callable[[], None]) -> None:
+    def __init__(self, model: nn.Module, home: FrameType, begins: Callable[[], None]) -> None:
         super().__init__()
-        self.model, self.noted = model, noted
+        self.model, self.home, self.begins = model, home, begins
         self.memory = self._addresses()
+        self._last: FrameType | None = None  # held, so that no later frame can be mistaken for it
 
     def _addresses(self) -> set[int]:
         return {slot.tensor.untyped_storage().data_ptr() for slot in model_slots(self.model) if slot.tensor.numel()}
 
+    def _call(self, frame: FrameType | None) -> FrameType | None:
+        """The frame that was called from `home` and leads to this operation; None for one that stands in `home`, or elsewhere."""
+        while frame is not None and frame is not self.home:
+            if frame.f_back is self.home:
+                return frame
+            frame = frame.f_back
+        return None
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if not func._schema.is_mutable or not any(at in self.memory for at in _written(func, args, kwargs or {})):
+            return func(*args, **(kwargs or {}))
+        call = self._call(sys._getframe(1))
+        if call is None or call is not self._last:
+            self.begins()
+            self._last = call
         result = func(*args, **(kwargs or {}))
-        if func._schema.is_mutable and any(address in self.memory for address in _written(func, args, kwargs or {})):
-            self.noted()
-            self.memory = self._addresses()
+        self.memory = self._addresses()
         return result
 
 

@@ -25,6 +25,7 @@ from torch import nn
 
 from solon.checkpoints import Store
 from solon.checkpoints.changes import changed_names
+from solon.checkpoints.describe import environment
 from solon.checkpoints.errors import CheckpointError
 from solon.checkpoints.manifest import Entry, plain
 from solon.checkpoints.tensors import model_slots
@@ -156,7 +157,7 @@ class Experiment(Edits):
             "plan": self.plan,
             "process": process_identity(),
             "constitution": getattr(self.constitution, "hash", None),
-            "environment": environment(self.seed),
+            "environment": {**environment(), "threads": torch.get_num_threads(), "seed": self.seed},
         }
         self.store.journal.append(opened)
 
@@ -330,16 +331,6 @@ class Experiment(Edits):
 
 
 _CATEGORY = {"kept": "success", "rolled_back": "failure", "errored": "error", "open": "baseline"}
-
-
-def environment(seed: int) -> dict[str, Any]:
-    """What a repetition needs to know: versions, machine and the seed of the comparison."""
-    import platform
-
-    import solon
-
-    versions = {"solon": solon.__version__, "torch": torch.__version__, "python": platform.python_version()}
-    return {**versions, "machine": platform.platform(), "threads": torch.get_num_threads(), "seed": seed}
 
 
 def _change(before: torch.Tensor, after: torch.Tensor) -> dict[str, float]:

@@ -250,6 +250,30 @@ def test_automatic_checkpoints_keep_the_newest_and_the_baseline(model: torch.nn.
     assert torch.equal(model.model.norm.weight, torch.ones(32))
 
 
+def test_a_call_is_one_modification_and_is_never_saved_by_half(model: torch.nn.Module) -> None:
+    weight, bias = model.model.norm.weight, model.model.layers[0].self_attn.q_proj.bias
+
+    def set_both(value: int) -> None:
+        with torch.no_grad():
+            weight.fill_(value)
+            model(input_ids=torch.tensor([[1, 2]]))
+            bias.fill_(value)
+
+    with lab.AutoCheckpointer(model, "a", frequency=2) as auto:
+        for value in range(1, 8):
+            set_both(value)
+    assert auto.modifications == 7
+    pairs = [
+        [auto.store.tensor(name, key)[0].item() for key in ("model.norm.weight", "model.layers.0.self_attn.q_proj.bias")]
+        for name in auto.checkpoints
+    ]
+    assert pairs == [[2, 2], [4, 4], [6, 6]]
+    with lab.AutoCheckpointer(model, "b", frequency=2) as auto, torch.no_grad():
+        weight.fill_(1)
+        weight.fill_(2)  # each stands in the block itself
+    assert (auto.modifications, len(auto.checkpoints)) == (2, 1)
+
+
 def test_explicit_steps_and_optimizer_steps_count_as_one_each(model: torch.nn.Module) -> None:
     with lab.AutoCheckpointer(model, "a", frequency=3) as auto:
         saved = []
