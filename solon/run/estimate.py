@@ -1,4 +1,4 @@
-"""What a run will take, from a short trial of the model: tokens, time, memory, disk. Nothing is written."""
+"""What a run will take, from a short trial of the model: tokens, time, memory, disk. Nothing is written, no weights trained."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from solon.critique.pairs import critique_messages, lenses, revision_messages
-from solon.models import open_model
+from solon.models import open_model, resolve_path
 from solon.models.base import Message, Model, Request, Sampling
 from solon.run.config import RunConfig
 from solon.run.generate import retain_prompts, settings_of
@@ -41,7 +41,7 @@ def estimate(config: RunConfig) -> dict[str, Any]:
         **trial,
         "generation_seconds_at_most": round(generation),
         **_training(job),
-        "disk_mib_at_most": round(replies * 2_000 / 2**20 + 64),
+        **_sizes(job, replies),
     }
 
 
@@ -66,6 +66,27 @@ def _trial(job: Job, model: Model) -> dict[str, float]:
     ask([revision_messages(lens, settings, q, r, c) for q, r, c in zip(asked, replies, critiques, strict=True)], settings.revise)
     taken = max(time.monotonic() - start, 1e-9)
     return {"trial_replies": count, "tokens_per_reply": round(tokens / count, 1), "tokens_per_second": round(tokens / taken, 1)}
+
+
+JOURNAL_BYTES = 2_000  # of one reply: its text, its request's hash, and the row that is written of it
+SAVES = 4  # of an adapter with its optimiser, in each phase: those kept, and the best
+
+
+def _sizes(job: Job, replies: int) -> dict[str, float]:
+    """Memory of the larger training phase (GiB) and disk (MiB): journal and rows, saves, and the merged model."""
+    from transformers import AutoConfig
+
+    from solon.training.estimate import estimate_memory
+
+    config = AutoConfig.from_pretrained(resolve_path(job.config.trained))
+    phases = [job.config.train.settings(name, job.config) for name in job.config.train.phases]
+    found = [estimate_memory(config, phase) for phase in phases]
+    saves = sum(SAVES * (memory.trainable * 4 + memory.optimizer) for memory in found)
+    return {
+        "trainable_parameters": found[0].trainable,
+        "training_memory_gib": round(max(memory.total for memory in found) / 2**30, 2),
+        "disk_mib_at_most": round((replies * JOURNAL_BYTES + saves + 4 * found[0].parameters) / 2**20),
+    }
 
 
 def _training(job: Job) -> dict[str, Any]:

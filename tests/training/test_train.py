@@ -454,3 +454,11 @@ def test_stored_dtype_is_that_of_the_bulk(tmp_path) -> None:
         {"a": torch.zeros(2, dtype=torch.float32), "b": torch.zeros(9, dtype=torch.float16)}, tmp_path / "model.safetensors"
     )
     assert stored_dtype(tmp_path) == torch.float16
+
+
+def test_sft_needs_no_reply_to_avoid(folder, tmp_path) -> None:
+    """Rows of other shapes teach a reply and name none to avoid; DPO refuses them."""
+    rows = [pair.model_copy(update={"rejected": []}) for pair in PAIRS]
+    assert train_sft(folder, rows, tmp_path / "sft", sft(epochs=1)).steps == 3
+    with pytest.raises(DataError, match="without a rejected reply"):
+        train_dpo(folder, rows, [], tmp_path / "dpo", dpo())
