@@ -19,7 +19,7 @@ from solon.errors import ConfigError, SolonError
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
     help="A written constitution, made into trained models, measurements of how well they keep it, and a runtime for agents.",
 )
 

@@ -120,7 +120,7 @@ def full(value: Any, metric: str = "") -> str:
     if found is None:
         reason = mapping(value).get("reason")
         return f"{NOT_MEASURED} ({reason})" if reason else NOT_MEASURED
-    parts = [interval(found, metric), f"n\u00a0=\u00a0{found['n']}" if "n" in found else "", upper(found)]
+    parts = [interval(found, metric), upper(found) or (f"n\u00a0=\u00a0{found['n']}" if "n" in found else "")]
     inside = ", ".join(p for p in parts if p)
     return estimate(found, metric) + (f" ({inside})" if inside else "")
 
