@@ -1,13 +1,12 @@
 """Useful tokens per second of a LoRA DPO step: packed and padded here, and trl's DPOTrainer, on the same rows in one run.
 
-    python benchmarks/training.py                                             # 2 CPU cores, a 5M-parameter model, minutes
-    python benchmarks/training.py --device cuda --random qwen2.5-0.5b         # a GPU, random weights
-    python benchmarks/training.py --device cuda --random qwen2.5-7b --batch 16 --out docs/benchmarks/training.md
+    python -m benchmarks.training                                             # 2 CPU cores, a 5M-parameter model, minutes
+    python -m benchmarks.training --device cuda --random qwen2.5-7b           # a GPU, random weights
 
 Weights are random: speed does not depend on them. Row lengths are log-normal like those of HH-RLHF (prompt median 90 tokens,
 reply median 45, with a long tail; `--short` is nano's scale: 12 and 24). *Useful* tokens are prompt and reply tokens of chosen
 and rejected; padding does not count. Each way trains the same rows in the same number of steps; the first steps are left out.
-The table is Markdown on stdout, or in `--out`.
+The page is `benchmarks/training.md`, or `--out`.
 """
 
 from __future__ import annotations
@@ -27,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from benchmarks.page import write
 
 WARM_UP = 2  # steps left out of the timing
 SHAPES: dict[str, dict[str, Any]] = {
@@ -277,6 +278,9 @@ def main() -> None:
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(text, encoding="utf-8")
+    else:
+        command = " ".join(["python -m benchmarks.training", *sys.argv[1:]])
+        write("training", "Training: useful tokens a second", text, command)
     print(text)
 
 

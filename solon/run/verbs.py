@@ -87,7 +87,12 @@ def train_only(
     result = tune.run_phase(phase, model, own, [r for r in rows if r.kind == "retain"], out, settings, None, None, reporter)
     folder = RunFolder(out)
     tune.publish(model, result, folder)
-    return {**result.model_dump(mode="json"), "text": result.text(), "no_learning": result.no_learning}
+    return {
+        **result.model_dump(mode="json"),
+        "model": str(folder / "model"),
+        "text": result.text(),
+        "no_learning": result.no_learning,
+    }
 
 
 def evaluate_only(model: str, baseline: str | None, config: RunConfig, reporter: Reporter) -> dict[str, Any]:
