@@ -82,7 +82,7 @@ def main() -> None:
             rows.append([metric["name"], metric["split"], seed, own["tuned"]["n"], entry(own["base"]), entry(own["tuned"])])
     verdicts = [f"- seed {seed}: {found['summary']['verdict']}" for seed, found in zip(asked.seeds, runs, strict=True)]
     body = [
-        "After installation. A load above 0.5 at the start means that other programs used the machine; then seconds say little.\n",
+        "After installation. A load above 0.5 at the start: other programs used the machine, and seconds say little.\n",
         times(asked.seeds, runs),
         "Held-out prompts:\n",
         table(["metric", "split", "seed", "n", "base [95 %]", "tuned [95 %]"], rows),

@@ -20,6 +20,11 @@ from solon.training.reference import pair_logprobs
 from solon.training.result import Measurement
 
 
+def ahead(margins: Tensor) -> Tensor:
+    """1 where the chosen reply is ahead, 0 where it is behind, 1/2 where neither is (at the reference every margin is 0)."""
+    return (margins > 0).float() + 0.5 * (margins == 0).float()
+
+
 def _most(settings: PhaseSettings) -> int | None:
     return settings.micro_batch if isinstance(settings.micro_batch, int) else None
 
@@ -145,7 +150,7 @@ class DpoPhase:
         numbers |= {
             "dpo_loss": float(loss.detach()),
             "margin": float(margins.sum()) / work.count,
-            "accuracy": float((margins > 0).sum()) / work.count,
+            "accuracy": float(ahead(margins).sum()) / work.count,
             "chosen_reward": float(parts.chosen_reward.sum()) / work.count,
             "rejected_reward": float(parts.rejected_reward.sum()) / work.count,
         }
@@ -171,5 +176,5 @@ class DpoPhase:
         margins = parts.chosen_reward - parts.rejected_reward
         return Measurement(
             n=len(pairs), source=source, loss=float(parts.loss.mean()), margin=float(margins.mean()),
-            accuracy=float((margins > 0).float().mean()), items=margins.tolist(),
+            accuracy=float(ahead(margins).mean()), items=margins.tolist(),
         )  # fmt: skip

@@ -13,6 +13,7 @@ from datasets import Dataset
 from solon.training.collate import Layout, attention_for, forward_logprobs, pack_examples, sequence_sums
 from solon.training.encode import encode_rows
 from solon.training.losses import dpo_loss, nll, sequence_logprobs
+from solon.training.phases import ahead
 from tests.training.conftest import build_model, make_pairs
 
 
@@ -32,6 +33,11 @@ def test_label_smoothing_by_hand() -> None:
     """Margin 0.5, smoothing 0.1: 0.9 * 0.474077 + 0.1 * ln(1 + e^0.5) = 0.9 * 0.474077 + 0.1 * 0.974077 = 0.524077."""
     one = [torch.tensor([x]) for x in (-1.0, -3.0, -2.0, -3.0)]
     assert dpo_loss(*one, beta=0.5, label_smoothing=0.1).loss.item() == pytest.approx(0.524077, abs=1e-6)
+
+
+def test_accuracy_counts_ties_half() -> None:
+    """At the reference every margin is 0: neither reply is ahead, and the accuracy is that of a coin."""
+    assert ahead(torch.tensor([0.3, -0.1, 0.0, 0.0])).tolist() == [1.0, 0.0, 0.5, 0.5]
 
 
 def test_gradient_of_dpo_loss() -> None:
