@@ -3,7 +3,7 @@
     python -m benchmarks.proof_resume [--kills N] [--seed S] [PROMPTS.csv]
 
 Two sets of prompts: the built-in one, and the AILuminate CSV if it is given or lies beside the checkout. A kill comes at a
-moment drawn between the start of the process and the time that the undisturbed run took.
+moment drawn between the start of the process and twice the time that would spread the kills evenly over the undisturbed run.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def killed(prompts: str, out: Path, kills: int, longest: float, dice: random.Ran
         if len(moments) == kills:
             break
         process = subprocess.Popen(command(prompts, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        moment = dice.uniform(0.0, longest)
+        moment = dice.uniform(0.0, 2 * longest / (kills + 1))
         try:
             process.wait(timeout=moment)
         except subprocess.TimeoutExpired:

@@ -43,7 +43,8 @@ class Measurement(BaseModel):
     """A fixed set of items measured once, without dropout. `items` holds the per-item quantity that `Change` compares.
 
     DPO: loss, margin = mean of beta * ((policy - reference) of chosen minus that of rejected), accuracy = share of margins
-    above 0, ties counted half; items are margins. SFT: loss in nats per reply token; items are per-row means. `source`: train or validation.
+    above 0, ties counted half; items are margins. SFT: loss in nats per reply token; items are per-row means. `source`: train
+    or validation.
     """
 
     model_config = ConfigDict(extra="forbid")
