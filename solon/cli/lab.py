@@ -38,14 +38,16 @@ def _size(count: float) -> str:
 
 @app.command()
 def inspect(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="`nano`, a folder, a run or a hub id.")], as_json: JsonFlag = False
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="`nano`, a folder, a run or a hub id.")],
+    against: Annotated[str | None, typer.Option("--against", help="Another model: only what differs is shown.")] = None,
+    as_json: JsonFlag = False,
 ) -> None:
-    """Layers, shapes, ties, statistics, attention heads and outliers of a model."""
-    from solon.lab import ModelManager, WeightInspector
-    from solon.lab.inspector import as_lines
+    """Layers, shapes, ties, statistics, attention heads and outliers of a model; or what differs between two."""
+    from solon.lab.inspector import as_lines, difference_lines
+    from solon.lab.verbs import inspect as look
 
-    report = WeightInspector(ModelManager(model, dtype="auto").load_model(), model).report()
-    return emit(report) if as_json else _lines(as_lines(report))
+    report = look(model, against)
+    return emit(report) if as_json else _lines(difference_lines(report) if against else as_lines(report))
 
 
 @app.command()

@@ -168,25 +168,20 @@ class WeightInspector:
         return [float(block.norm()) for block in tensor.chunk(int(count), dim=dim)]
 
     def compare(self, other: nn.Module) -> list[dict[str, Any]]:
-        """Tensors that differ from another live model: name, l2, relative, largest; `change` says when shapes or names do."""
-        mine = {n: s.tensor.detach() for s in self._slots() for n in s.names[:1]}
-        theirs = {n: s.tensor.detach() for s in model_slots(other) for n in s.names}
-        found: list[dict[str, Any]] = [{"name": n, "change": "only here"} for n in mine if n not in theirs]
-        for name, a in mine.items():
-            b = theirs.get(name)
-            if b is None:
-                continue
-            if a.shape != b.shape or a.dtype != b.dtype:
-                found.append({"name": name, "change": f"{tuple(a.shape)} {a.dtype} -> {tuple(b.shape)} {b.dtype}"})
-            elif not torch.equal(logical_bytes(a).cpu(), logical_bytes(b).cpu()):
-                difference = b.cpu().double() - a.cpu().double()
-                norm = float(a.double().norm())
-                l2 = float(difference.norm())
-                largest = float(difference.abs().max())
-                found.append(
-                    {"name": name, "change": "values", "l2": l2, "relative": l2 / norm if norm else math.inf, "largest": largest}
-                )
-        return found
+        """What differs from another live model: per tensor name, l2, relative, largest (`change` is then `values`); or a change
+        of shape or dtype, a name that only one has, or a tie that only one has.
+        """
+        mine, theirs = self._slots(), model_slots(other)
+        names = {n for slot in theirs for n in slot.names}
+        ours = {n for slot in mine for n in slot.names}
+        found: list[dict[str, Any]] = [{"name": n, "change": "only here"} for n in sorted(ours - names)]
+        found += [{"name": n, "change": "only there"} for n in sorted(names - ours)]
+        ties = [{tuple(slot.names) for slot in slots if len(slot.names) > 1} for slots in (mine, theirs)]
+        found += [{"name": " = ".join(group), "change": "tied only here"} for group in sorted(ties[0] - ties[1])]
+        found += [{"name": " = ".join(group), "change": "tied only there"} for group in sorted(ties[1] - ties[0])]
+        tensors = {n: slot.tensor.detach() for slot in theirs for n in slot.names}
+        pairs = ((slot.name, slot.tensor.detach(), tensors.get(slot.name)) for slot in mine)
+        return found + [row for name, a, b in pairs if b is not None and (row := _difference(name, a, b))]
 
     def report(self, *, statistics: bool = True) -> dict[str, Any]:
         """Everything `solon lab inspect` shows."""
@@ -211,6 +206,17 @@ class WeightInspector:
         except InputError:
             return False
         return True
+
+
+def _difference(name: str, a: torch.Tensor, b: torch.Tensor) -> dict[str, Any] | None:
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return {"name": name, "change": f"{tuple(a.shape)} {a.dtype} -> {tuple(b.shape)} {b.dtype}"}
+    if torch.equal(logical_bytes(a).cpu(), logical_bytes(b).cpu()):
+        return None
+    before, after = ((torch.view_as_real(t) if t.is_complex() else t).cpu().double() for t in (a, b))
+    difference = after - before
+    norm, l2, largest = float(before.norm()), float(difference.norm()), float(difference.abs().max())
+    return {"name": name, "change": "values", "l2": l2, "relative": l2 / norm if norm else math.inf, "largest": largest}
 
 
 def dead_rows(tensor: torch.Tensor) -> list[int]:
@@ -239,4 +245,13 @@ def as_lines(report: dict[str, Any]) -> list[str]:
             f"  {layer['name']:<{width}} {layer['shape']!s:<16} {layer['dtype']:<9} {layer['std']:>9.4g} {layer['absmax']:>9.4g} "
             f"{layer['outliers']:>6} {layer['dead_rows']:>5}  {heads}{odd}".rstrip()
         )
+    return lines
+
+
+def difference_lines(report: dict[str, Any]) -> list[str]:
+    """What `compare` found, for a terminal."""
+    lines = [f"{report['name']} against {report['against']}: {len(report['differences'])} tensors differ"]
+    for one in report["differences"]:
+        numbers = f"relative {one['relative']:.3e}  largest {one['largest']:.3e}" if "relative" in one else one["change"]
+        lines.append(f"  {one['name']:<48} {numbers}")
     return lines

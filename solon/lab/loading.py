@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from solon.errors import ModelError
 
 
+def folder_of(name: str) -> Path:
+    """The folder of weights that a MODEL names. To look at weights no tokenizer is needed, so a folder may be without one.
+
+    Raises:
+        ModelError: nothing of that name, or a server.
+    """
+    from solon.models import resolve_path
+
+    here = Path(name).expanduser()
+    return here if (here / "config.json").is_file() else resolve_path(name)
+
+
 class ModelManager:
-    """Loads a causal language model and its tokenizer: `.model`, `.tokenizer` after `load_model()`.
+    """Loads a causal language model (`.model` after `load_model()`), and its tokenizer when it is first asked for (`.tokenizer`).
 
     Args:
         name: `nano`, a folder, a run or a hub id. options: passed to `from_pretrained`.
@@ -17,7 +30,7 @@ class ModelManager:
     def __init__(self, name: str, **options: Any) -> None:
         self.name, self.options = name, options
         self.model: Any = None
-        self.tokenizer: Any = None
+        self._tokenizer: Any = None
 
     def load_model(self) -> Any:
         """Load, in evaluation mode; returns the model.
@@ -25,19 +38,33 @@ class ModelManager:
         Raises:
             ModelError: it cannot be found, reached or understood.
         """
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM
 
-        from solon.models import resolve_path
-
-        folder = resolve_path(self.name)
-        try:
-            self.model = AutoModelForCausalLM.from_pretrained(folder, **self.options).eval()
-            self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        except (OSError, ValueError) as error:
-            raise ModelError(
-                f"{self.name}: cannot be loaded ({error})", mend="name a model folder, or a hub id that is reachable"
-            ) from error
+        self.model = self._loaded(AutoModelForCausalLM, **self.options).eval()
         return self.model
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer.
+
+        Raises:
+            ModelError: the folder has none.
+        """
+        if self._tokenizer is None:
+            from transformers import AutoTokenizer
+
+            self._tokenizer = self._loaded(AutoTokenizer)
+        return self._tokenizer
+
+    def _loaded(self, kind: Any, **options: Any) -> Any:
+        folder = folder_of(self.name)
+        try:
+            return kind.from_pretrained(folder, **options)
+        except (OSError, ValueError, TypeError) as error:
+            what = "tokenizer" if "Tokenizer" in kind.__name__ else "model"
+            raise ModelError(
+                f"{self.name}: its {what} cannot be loaded ({error})", mend="name a model folder, or a hub id that is reachable"
+            ) from error
 
     def load_weights_into(self, model: Any) -> None:
         """Put the base weights into a live model of the same kind, in place: the last step of the fallback chain.

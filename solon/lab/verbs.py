@@ -84,6 +84,22 @@ def verify(store: Store, ref: str, live: str | None = None) -> dict[str, Any]:
     return {"id": manifest.id, "chunks": len(manifest.chunks()), "differs": differs}
 
 
+def inspect(model: str, against: str | None = None) -> dict[str, Any]:
+    """An inspector's report, or with another model `name`, `against` and `differences`.
+
+    Raises:
+        ModelError, UnsupportedTensor
+    """
+    from solon.lab.inspector import WeightInspector
+    from solon.lab.loading import ModelManager
+
+    inspector = WeightInspector(ModelManager(model, dtype="auto").load_model(), model)
+    if against is None:
+        return inspector.report()
+    other = ModelManager(against, dtype="auto").load_model()
+    return {"name": model, "against": against, "differences": inspector.compare(other)}
+
+
 def show(store: Store, ref: str) -> dict[str, Any]:
     """One checkpoint: identity, metadata, tags, parts, ties, bytes, whether it holds NaN or Inf, and every tensor."""
     manifest = store.manifest(ref)
@@ -179,9 +195,9 @@ def export(store: Store, ref: str, folder: Path, *, hf: bool = False, model: str
 
 
 def _folder_of(model: str | None) -> Path | None:
-    from solon.models import resolve_path
+    from solon.lab.loading import folder_of
 
-    return None if model is None else resolve_path(model)
+    return None if model is None else folder_of(model)
 
 
 def recover(store: Store, out: Path | None, *, hf: bool = False, model: str | None = None) -> list[dict[str, Any]]:

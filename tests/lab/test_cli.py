@@ -264,3 +264,15 @@ def test_every_verb_is_listed() -> None:
     verbs = "inspect log show diff blame bisect tag revert fsck du gc export import verify experiment dashboard recover"
     for verb in verbs.split():
         assert f" {verb} " in shown
+
+
+def test_inspect_against_another_model(folder: Path, tmp_path: Path) -> None:
+    store = Store("s")
+    model = loaded(folder)
+    with torch.no_grad():
+        model.model.norm.weight.mul_(2)
+    store.save(model)
+    told("export", "head", str(tmp_path / "twice"), "--hf", code=0)
+    found = json.loads(run("inspect", str(folder), "--against", str(tmp_path / "twice"), "--json"))["differences"]
+    assert [(row["name"], row["relative"]) for row in found] == [(NORM, 1.0)]
+    assert "1 tensors differ" in run("inspect", str(folder), "--against", str(tmp_path / "twice"))

@@ -177,3 +177,15 @@ def test_outcomes_come_later_and_corrections_keep_the_old_text(memory: lab.Memor
 def test_without_an_inspector_coupling_is_unknown(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="set_weight_inspector"):
         lab.MemorySystem(tmp_path / "m").record_modification("x")
+
+
+def test_comparison_tells_names_and_ties_that_only_one_has() -> None:
+    one, other = tiny.model(), tiny.model()
+    other.lm_head.weight = torch.nn.Parameter(other.lm_head.weight.detach().clone())
+    other.register_buffer("extra", torch.ones(2, dtype=torch.complex64))
+    one.register_buffer("extra", torch.zeros(2, dtype=torch.complex64))
+    one.register_buffer("mine", torch.ones(1))
+    other.register_buffer("theirs", torch.ones(1))
+    found = {(row["name"], row["change"]) for row in lab.WeightInspector(one).compare(other)}
+    tie = "model.embed_tokens.weight = lm_head.weight"
+    assert found == {("mine", "only here"), ("theirs", "only there"), (tie, "tied only here"), ("extra", "values")}
