@@ -1,20 +1,26 @@
 """The four emergencies of the laboratory, caused on purpose and overcome: NaN, degradation, out of memory, a restore that fails.
 
-    python examples/lab_emergencies.py MODEL_FOLDER
+    python examples/lab_emergencies.py nano
 
-Works in a temporary folder; the model folder is only read.
+Any folder of a causal language model will do in place of `nano`. Works in a temporary folder; the model is only read.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import resource
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import torch
 
 from solon import lab
 from solon.checkpoints import Store, model_health
+from solon.lab.measure import TEXTS
 
 
 def measured(model: torch.nn.Module, tokenizer: object) -> dict:
@@ -47,15 +53,24 @@ def degradation(model: torch.nn.Module, tokenizer: object, store: Store, baselin
 
 
 def out_of_memory(model: torch.nn.Module, tokenizer: object) -> None:
-    """Large batches do not fit: the batch is halved until it does."""
+    """A batch that does not fit: its logits take 150 MB, and the process may take 100 MB more than it has. Smaller ones fit."""
+    longest = max(len(tokenizer(text)["input_ids"]) for text in TEXTS)  # type: ignore[operator]
+    texts = [TEXTS[i % len(TEXTS)] for i in range(150_000_000 // (4 * longest * model.config.vocab_size))]
+    with address_space(100_000_000):
+        found = lab.perplexity(tokenizer, texts, batch_size=len(texts))(model)
+    print(f"measured {found['texts']} texts after halving: {found['perplexity']:.1f}")
 
-    def measure(batch_size: int) -> dict:
-        if batch_size > 2:
-            raise torch.OutOfMemoryError(f"batches of {batch_size} do not fit (acted)")
-        return lab.perplexity(tokenizer, batch_size=batch_size)(model)
 
-    found = lab.with_less_memory(measure, 8, to_cpu=lambda: lab.move_to_cpu(model))
-    print(f"measured after halving: {found['perplexity']:.1f}")
+@contextlib.contextmanager
+def address_space(more: int) -> Iterator[None]:
+    """Within the block, at most `more` bytes of memory beyond what is taken now."""
+    now = psutil.Process().memory_info().vms
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (now + more, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
 def restore_that_fails(model: torch.nn.Module, folder: str, store: Store) -> None:
@@ -74,7 +89,7 @@ def restore_that_fails(model: torch.nn.Module, folder: str, store: Store) -> Non
 
 
 def main(folder: str) -> None:
-    base = lab.ModelManager(folder, dtype="auto")
+    base = lab.ModelManager(folder, dtype="float32")
     model = base.load_model()
     with tempfile.TemporaryDirectory() as scratch:
         store = Store(Path(scratch) / "checkpoints")
@@ -87,6 +102,7 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
+    logging.basicConfig(format="%(levelname)s %(message)s")
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     main(sys.argv[1])

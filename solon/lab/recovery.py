@@ -26,17 +26,27 @@ def free_memory() -> None:
         torch.cuda.empty_cache()
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out. PyTorch has a class of its own for accelerators; on the CPU, and below cuBLAS,
+    it is a RuntimeError that only its words tell apart.
+    """
+    words = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error) for word in words)
+
+
 def with_less_memory(action: Callable[[int], T], batch_size: int, *, to_cpu: Callable[[], None] | None = None) -> T:
     """Run `action(batch_size)`; when memory runs out: free caches, halve the batch down to 1, then `to_cpu()` and once more.
 
     Raises:
-        EnvironmentRefused: memory ran out at every step.
+        EnvironmentRefused: memory ran out at every step. Any other error of `action` as it is.
     """
     size, moved = max(1, batch_size), False
     while True:
         try:
             return action(size)
-        except (MemoryError, torch.OutOfMemoryError) as error:
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
             free_memory()
             if size > 1:
                 size //= 2

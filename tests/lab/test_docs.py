@@ -40,13 +40,14 @@ def test_every_verb_on_the_page_exists() -> None:
     assert named == {verb.rstrip("_") for verb in verbs}
 
 
-def test_the_four_emergencies(folder: Path, capsys: Any) -> None:
+def test_the_four_emergencies(folder: Path, capsys: Any, caplog: Any) -> None:
     import runpy
 
     runpy.run_path(str(PAGE.parents[1] / "examples" / "lab_emergencies.py"))["main"](str(folder))
     told = capsys.readouterr().out
     assert "after the rollback: OK" in told
     assert "equal: True" in told
-    assert "measured after halving" in told
+    assert "texts after halving" in told
+    assert "out of memory: trying batches of" in caplog.text
     assert "does not match its hash" in told
     assert "running on: checkpoint_" in told
