@@ -76,13 +76,23 @@ def generate(
     constitution: Annotated[str | None, typer.Option("--constitution", help="A library name or a path.")] = None,
     seed: Seed = 0,
     quota: Annotated[
-        list[str] | None, typer.Option("--quota", help="AXIS=NAME:COUNT,NAME:COUNT; shares like 40% or 2/5 work too.")
+        list[str] | None,
+        typer.Option(
+            "--quota",
+            help="AXIS=NAME:COUNT,NAME:COUNT; shares like 40% or 2/5 work too. Axes: laws, types, difficulties (laws); "
+            "categories (trading, governed).",
+        ),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="trading: train or evaluation, two parts that share no scenario.")
     ] = None,
 ) -> None:
     """Generate examples to exact quotas; what cannot hold is refused with the arithmetic."""
     from solon.data.generate import generate_file
 
-    options = {axis: _counts(text, "--quota") for axis, text in _pairs(quota, "--quota").items()}
+    options: dict[str, Any] = {axis: _counts(text, "--quota") for axis, text in _pairs(quota, "--quota").items()}
+    if split is not None:
+        options["split"] = split
     _said(generate_file(kind, out, n=n, constitution=constitution, seed=seed, options=options), out)
 
 
@@ -156,6 +166,29 @@ def split(
     for warning in record["warnings"]:
         print(f"warning: {warning}", file=sys.stderr)
     print(f"seed {record['seed']}, split {record['hash'][:16]}")
+
+
+@app.command("trading-set")
+def trading_set(
+    base: Annotated[Path, typer.Argument(metavar="BASE", help="Own rows of instruction and response (and context).")],
+    ethical: Annotated[Path, typer.Option("--ethical", help="Rows of `generate trading`; all are trained on.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="The folder for train_dataset.jsonl, validation_dataset.jsonl, dataset_metadata.json."),
+    ],
+    validation: Annotated[str, typer.Option("--validation", help="Share of the own rows, exactly.")] = "20%",
+    seed: Seed = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """A trading fine-tuning set in the documented files: own rows split exactly, ethical rows merged into training."""
+    from solon.data.scenarios.trading_dataset import write_files
+
+    found = write_files(out, base, ethical, validation=validation, seed=seed)
+    if as_json:
+        emit(found)
+        return
+    for name in ("train_examples", "validation_examples", "ethical_examples_added", "total_examples"):
+        print(f"{name:<24} {found[name]:>8,}")
 
 
 @app.command()

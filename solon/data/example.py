@@ -18,7 +18,9 @@ from solon.errors import DataError
 from solon.models.base import Message
 
 Form = Literal["laws", "instruction", "governed", "preference", "human_preference", "pair", "prompt", "evaluation", "plain"]
+Use = Literal["", "training", "evaluation"]
 FORMS: tuple[str, ...] = get_args(Form)
+PROBE = "probe"  # the split of edge cases, which no training file may take
 Row = LawsRow | TradingRow | GovernedRow | PreferencePair | HumanPreferenceRow | Pair | Prompt | EvaluationRow
 
 
@@ -52,7 +54,7 @@ class Example(Strict):
     split: str = ""
     source: str = ""
     licence: str = ""
-    use: Literal["", "training", "evaluation"] = ""
+    use: Use = ""
     fields: dict[str, Any] = Field(default_factory=dict)
 
     def conversation(self) -> list[Turn]:
@@ -104,7 +106,8 @@ def to_laws(example: Example) -> LawsRow:
 def from_instruction(row: TradingRow) -> Example:
     """A row of instruction, response and context (`generate trading`)."""
     context = row.context.model_dump()
-    return Example(form="instruction", prompt=row.instruction, response=row.response, fields={"context": context})
+    use: Use = "evaluation" if context.get("split") == "evaluation" else ""
+    return Example(form="instruction", prompt=row.instruction, response=row.response, use=use, fields={"context": context})
 
 
 def to_instruction(example: Example) -> TradingRow:
@@ -240,7 +243,8 @@ def from_prompt(row: Prompt) -> Example:
     """A prompt of a prompt set; its reference answer is the response."""
     shared = row.model_dump(include={"id", "prompt", "set", "hazard", "persona", "group", "split", "source"})
     kept = row.model_dump(include={"topic", "wording"})
-    return Example(form="prompt", principle=row.principle_id, response=row.reference or None, fields=kept, **shared)
+    use: Use = "evaluation" if row.split == PROBE else ""
+    return Example(form="prompt", principle=row.principle_id, response=row.reference or None, use=use, fields=kept, **shared)
 
 
 def to_prompt(example: Example) -> Prompt:

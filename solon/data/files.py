@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 import solon
-from solon.data.example import Example, from_row, shape_of
+from solon.data.example import PROBE, Example, from_row, shape_of
 from solon.data.reading import Notes, kind_of_file, open_binary, rows
 from solon.errors import DataError
 
@@ -78,6 +78,18 @@ def refuse_scripted(example: Example, where: str) -> Example:
     """
     if is_scripted(example):
         raise DataError(f"{where}: expected a model's own words, got scripted output", mend="make rows with a real model")
+    return example
+
+
+def refuse_held_out(example: Example, where: str) -> Example:
+    """The example, unless a generator made it for evaluation only. Benchmark rows pass: whoever mixes them in is told so.
+
+    Raises:
+        DataError: it is an edge case of a principle, or of the held-out part of the trading generator.
+    """
+    context = example.fields.get("context")
+    if example.split == PROBE or (isinstance(context, dict) and context.get("split") == "evaluation"):
+        raise DataError(f"{where}: expected rows to train on, got one that was made for evaluation only", mend="leave it out")
     return example
 
 
@@ -291,5 +303,5 @@ def manifest_of(path: str | Path) -> dict[str, Any]:
 
 __all__ = [
     "Output", "card", "created", "facets_of", "first_complaint", "is_scripted", "kind_of_file", "load_examples", "manifest_of",
-    "open_binary", "publish", "read_examples", "refuse_scripted", "sha256_of", "write_rows", "writing",
+    "open_binary", "publish", "read_examples", "refuse_held_out", "refuse_scripted", "sha256_of", "write_rows", "writing",
 ]  # fmt: skip

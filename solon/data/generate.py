@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from solon.data.files import write_rows
-from solon.data.quotas import counts
+from solon.data.quotas import asked_counts, counts
 from solon.data.rows import GovernedRow, LawsRow, TradingRow
 from solon.errors import CheckFailed, DataError, nearest
 
@@ -20,6 +20,7 @@ from solon.errors import CheckFailed, DataError, nearest
 KINDS = {"laws": "five-laws", "trading": "trading", "governed": "assistant", "probes": "contemplative"}
 TRADING_SHARES = {"constitutional_compliance": 5, "multi_agent_coordination": 2, "meta_learning": 2, "systemic_risk": 2}
 GOVERNED_SHARES = {"high": 30, "medium": 40, "low_hitl": 20, "uncertain_hitl": 10}
+EVALUATION_ONLY = "For evaluation only, never for training."
 Counts = dict[str, dict[str, int]]
 
 
@@ -60,7 +61,7 @@ def options_for(kind: str, make: Callable[..., Any], options: Mapping[str, Any])
     return dict(options)
 
 
-def asked_counts(kind: str, n: int, options: Mapping[str, Any]) -> Counts:
+def quota_of(kind: str, n: int, options: Mapping[str, Any]) -> Counts:
     """The counts that `n` rows of a kind must have; empty for kinds without quotas."""
     if kind == "laws":
         from solon.data.scenarios.laws_plan import plan
@@ -71,7 +72,10 @@ def asked_counts(kind: str, n: int, options: Mapping[str, Any]) -> Counts:
                 asked[axis][value] = asked[axis].get(value, 0) + count
         return asked
     shares: Any = {"trading": TRADING_SHARES, "governed": GOVERNED_SHARES}.get(kind)
-    return {"category": counts(shares, n)} if shares and "categories" not in options else {}
+    if not shares:
+        return {}
+    stated = options.get("categories")
+    return {"category": asked_counts(f"{kind}: categories", stated, tuple(shares), n) if stated else counts(shares, n)}
 
 
 def met_counts(rows: Sequence[BaseModel]) -> Counts:
@@ -137,11 +141,11 @@ def generate_file(
     document = load(constitution or KINDS[kind])
     size = {} if n is None else {"n": n}
     rows = make(**size, constitution=document, seed=seed, **chosen)
-    asked = asked_counts(kind, len(rows) if n is None else n, chosen)
+    asked = quota_of(kind, len(rows) if n is None else n, chosen)
     met = require_quotas(kind, n, rows, asked)
     return write_rows(
         out, rows, made_by=f"generate {kind}", seed=seed, licences=["Apache-2.0"],
         quotas={axis: {"asked": wanted, "met": met.get(axis, {})} for axis, wanted in asked.items()},
-        notes=["For evaluation only, never for training."] if kind == "probes" else [],
+        notes=[EVALUATION_ONLY] if kind == "probes" or chosen.get("split") == "evaluation" else [],
         more={"constitution": {"id": document.id, "version": document.version, "hash": document.hash}, "options": chosen},
     )  # fmt: skip

@@ -20,8 +20,8 @@ from typing import Any
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from solon.data.example import Example
-from solon.data.files import first_complaint, load_examples, publish, refuse_scripted, writing
-from solon.data.quotas import counts, exact
+from solon.data.files import first_complaint, load_examples, publish, refuse_held_out, refuse_scripted, writing
+from solon.data.quotas import counts, exact, require_whole_shares
 from solon.errors import DataError, nearest
 from solon.models.base import derive_seed
 
@@ -48,7 +48,7 @@ def load_mix(path: str | Path) -> Mix:
     """Read a mix file (YAML 1.2, or JSON). `sources` may be a list whose items have a `name`.
 
     Raises:
-        DataError: unreadable, an unknown key, a repeated name, or a missing source file.
+        DataError: unreadable, an unknown key, a repeated name, shares that do not sum to 1, or a missing source file.
     """
     from ruamel.yaml import YAML, YAMLError
 
@@ -68,6 +68,7 @@ def load_mix(path: str | Path) -> Mix:
         name = str(error.errors()[0]["loc"][-1])
         known = [*Mix.model_fields, *MixSource.model_fields]
         raise DataError(f"{where}: {first_complaint(error)}", mend=nearest(name, known) or "see docs/data.md") from error
+    require_whole_shares(f"{where}: sources", {name: source.share for name, source in mix.sources.items()})
     for name, source in mix.sources.items():
         source.file = str(where.parent / source.file)
         if not Path(source.file).is_file():
@@ -162,7 +163,10 @@ def mix_files(path: str | Path, out: str | Path, *, seed: int | None = None, tot
     """
     mix = load_mix(path)
     mix = mix.model_copy(update={k: v for k, v in (("seed", seed), ("total", total)) if v is not None})
-    rows = {name: [refuse_scripted(e, source.file) for e in load_examples(source.file)] for name, source in mix.sources.items()}
+    rows = {
+        name: [refuse_held_out(refuse_scripted(e, source.file), source.file) for e in load_examples(source.file)]
+        for name, source in mix.sources.items()
+    }
     asked = quotas_of(mix, {name: len(part) for name, part in rows.items()})
     parts = {name: drawn(rows[name], asked[name], name, mix.seed) for name in asked}
     tokens, met = dict.fromkeys(asked, 0), dict.fromkeys(asked, 0)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from solon.errors import DataError
+from solon.errors import DataError, nearest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,6 +66,52 @@ def counts(shares: Mapping[str, Share], total: int) -> dict[str, int]:
     for _, name in order[:missing]:
         found[name] += 1
     return found
+
+
+def asked_counts(axis: str, given: Mapping[str, Share], names: Sequence[str], n: int) -> dict[str, int]:
+    """What someone asked for on one axis, as a count for each of `names` (0 for what was not named).
+
+    Whole numbers are counts and must sum to `n`; anything else (0.4, "40%", "2/5") is a share, and the shares must sum to 1.
+
+    Raises:
+        DataError: an unknown name, counts and shares mixed, a negative one, or a sum that is off, with the arithmetic.
+    """
+    unknown = next((name for name in given if name not in names), None)
+    if unknown is not None:
+        raise DataError(
+            f"{axis}: expected one of {', '.join(names)}, got {unknown!r}",
+            mend=nearest(str(unknown), list(names)) or "use one of these names",
+        )
+    whole = [isinstance(value, int) and not isinstance(value, bool) for value in given.values()]
+    shown = " + ".join(f"{name} {value}" for name, value in given.items())
+    if not all(whole):
+        if any(whole):
+            raise DataError(f"{axis}: expected counts or shares, got both: {shown}", mend="write all as counts, or all as shares")
+        require_whole_shares(axis, given)
+        return counts({name: given.get(name, 0) for name in names}, n)
+    total = sum(int(value) for value in given.values())
+    if total != n or min((int(value) for value in given.values()), default=0) < 0:
+        raise DataError(
+            f"{axis}: expected counts of at least 0 that sum to n = {n}, got {shown} = {total}",
+            mend=f"ask for n = {total}, change the counts, or write shares such as '20%'",
+        )
+    return {name: int(given.get(name, 0)) for name in names}
+
+
+def require_whole_shares(axis: str, shares: Mapping[str, Share]) -> None:
+    """Refuse shares that do not sum to 1. Whole numbers are weights, which may have any sum.
+
+    Raises:
+        DataError: the sum is off, with the arithmetic.
+    """
+    parts = {name: exact(share) for name, share in shares.items()}
+    weights = all(part.denominator == 1 and "%" not in str(shares[name]) for name, part in parts.items())
+    total = sum(parts.values())
+    if not weights and total != 1:
+        shown = " + ".join(f"{name} {shares[name]}" for name in shares)
+        raise DataError(
+            f"{axis}: expected shares that sum to 1 (100%), got {shown} = {float(total):.6g}", mend="correct one of them"
+        )
 
 
 def joint_table(

@@ -10,11 +10,12 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from solon.data.example import PROBE
 from solon.data.near import NEAR, PERMUTATIONS, SHINGLE, jaccard, near_duplicates, shingles, words
 from solon.data.records import Prompt
 from solon.errors import CheckFailed, ConfigError
 
-HELD_OUT = ("unseen_wording", "unseen_topic", "twin", "benign", "file")
+HELD_OUT = ("unseen_wording", "unseen_topic", "twin", "benign", "file", PROBE)
 
 
 def with_groups(prompts: Sequence[Prompt]) -> list[Prompt]:

@@ -186,8 +186,12 @@ def test_a_bad_tag_line_is_refused(line: str) -> None:
 def test_bad_requests_are_refused_with_a_mend() -> None:
     with pytest.raises(DataError, match="at least 1"):
         generate(0)
-    with pytest.raises(DataError, match="expected shares of high"):
-        generate(10, shares={"higher": 1})
+    with pytest.raises(DataError, match="categories: expected one of high"):
+        generate(10, categories={"higher": 1})
+    with pytest.raises(DataError, match="= 90"):
+        generate(100, categories={"high": 50, "medium": 40})
+    with pytest.raises(DataError, match="escalation policy"):
+        generate(10, load("five-laws"))
 
 
 OWN = """---
@@ -224,7 +228,7 @@ def test_a_category_without_telemetry_is_refused_not_left_out() -> None:
     never = parse_text(OWN.format(trust="0.3", emotions="[]"), "never.md")
     with pytest.raises(DataError, match="uncertain_hitl"):
         generate(100, never)
-    assert len(generate(100, never, shares={"high": 50, "medium": 30, "low_hitl": 20})) == 100
+    assert len(generate(100, never, categories={"high": 50, "medium": 30, "low_hitl": 20})) == 100
     strict = parse_text(OWN.format(trust="0.8", emotions="[ANXIOUS]"), "strict.md")
     with pytest.raises(DataError, match="medium"):
         generate(100, strict)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from solon.data.quotas import counts, exact, joint_table
+from solon.data.quotas import asked_counts, counts, exact, joint_table
 from solon.errors import DataError
 
 LAWS = {"0": 100, "1": 200, "2": 150, "3": 100, "4": 100, "conflict": 50, "multi_turn": 50}
@@ -137,3 +137,19 @@ def test_cells_have_room_only_for_so_many() -> None:
         joint_table(asked, at_most={("a", "c"): 1, ("a", "d"): 3})
     with pytest.raises(DataError, match="whole count"):
         joint_table({"x": {"a": 1.5}, "y": {"c": 1}})
+
+
+def test_counts_and_shares_are_told_apart() -> None:
+    names = ("a", "b", "c")
+    assert asked_counts("x", {"a": 6, "b": 4}, names, 10) == {"a": 6, "b": 4, "c": 0}
+    assert asked_counts("x", {"a": "60%", "b": "2/5"}, names, 10) == {"a": 6, "b": 4, "c": 0}
+    for asked, complaint in (
+        ({"a": 6, "b": 5}, "sum to n = 10, got a 6 \\+ b 5 = 11"),
+        ({"a": 11, "b": -1}, "at least 0"),
+        ({"a": "60%", "b": 4}, "got both"),
+        ({"a": "60%", "b": "30%"}, "sum to 1 .* = 0.9"),
+        ({"d": 10}, "expected one of a, b, c, got 'd'"),
+        ({"a": True, "b": 9}, "got both"),
+    ):
+        with pytest.raises(DataError, match=complaint):
+            asked_counts("x", asked, names, 10)  # type: ignore[arg-type]

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from solon.constitution import load
+from solon.data.generate import generate_file
 from solon.data.scenarios.trading import generate
-from solon.data.scenarios.trading_dataset import write_dataset
+from solon.data.scenarios.trading_dataset import write_dataset, write_files
 from solon.errors import DataError
 
 
@@ -67,3 +68,22 @@ def test_bad_rows_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not trained on"):
         write_dataset(tmp_path, [{"instruction": row.instruction, "response": "y"}, *base(3)], [row], validation="99%")
     assert not list(tmp_path.iterdir())
+
+
+def test_two_files_become_the_documented_three(tmp_path: Path) -> None:
+    own, ethical = tmp_path / "own.csv", tmp_path / "ethical.jsonl"
+    own.write_text("instruction,response\n" + "".join(f"State {i}?,Hold {i}.\n" for i in range(50)))
+    generate_file("trading", ethical, n=11)
+    found = write_files(tmp_path / "set", own, ethical)
+    assert (found["train_examples"], found["validation_examples"], found["total_examples"]) == (51, 10, 61)
+    names = {path.name for path in (tmp_path / "set").iterdir()}
+    assert {"train_dataset.jsonl", "validation_dataset.jsonl", "dataset_metadata.json"} <= names
+    manifest = json.loads((tmp_path / "set" / "train_dataset.jsonl.manifest.json").read_text())
+    assert manifest["rows"] == 51 and len(manifest["inputs"]) == 2
+    with pytest.raises(DataError, match="generate trading"):
+        write_files(tmp_path / "other", own, own)
+    held_out = tmp_path / "held_out.jsonl"
+    generate_file("trading", held_out, n=5, options={"split": "evaluation"})
+    assert "evaluation only" in (tmp_path / "held_out.jsonl.card.md").read_text()
+    with pytest.raises(DataError, match="evaluation"):
+        write_files(tmp_path / "leak", own, held_out)

@@ -18,7 +18,7 @@ from string import Formatter
 from typing import Any
 
 from solon.constitution import Constitution
-from solon.data.quotas import Share, counts
+from solon.data.quotas import Share, asked_counts, counts
 from solon.data.rows import GovernedMetadata, GovernedRow
 from solon.data.scenarios.governed_telemetry import Conflict, TelemetryDraw
 from solon.data.scenarios.topics import read_yaml
@@ -42,15 +42,17 @@ TRIES = 50  # draws for one row before a repeated (text, reply) is accepted
 
 
 def generate(
-    n: int = 10_000, constitution: Constitution | None = None, seed: int = 0, *, shares: Mapping[str, Share] | None = None
+    n: int = 10_000, constitution: Constitution | None = None, seed: int = 0, *, categories: Mapping[str, Share] | None = None
 ) -> list[GovernedRow]:
     """`n` rows under a constitution's escalation policy (default: the library's assistant), in seeded order.
 
     Args:
-        shares: category -> share, other than the documented 30/40/20/10; counts by largest remainder.
+        categories: counts that sum to `n`, or shares, other than the documented 30/40/20/10; shares become counts by largest
+            remainder.
 
     Raises:
-        DataError: n below 1, an unknown category, or a category that the policy leaves no telemetry for.
+        DataError: n below 1, a constitution without an escalation policy, an unknown category, counts or shares with another
+            sum, or a category that the policy leaves no telemetry for.
         CheckFailed: a reply leaks telemetry (a fault of the texts; nothing is returned).
     """
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
@@ -58,18 +60,15 @@ def generate(
     policy = EscalationPolicy.of(_constitution(constitution))
     rng = Random(f"solon governed {seed}")
     draw = TelemetryDraw(policy, rng)
-    cells = plan(n, draw, shares)
+    cells = plan(n, draw, categories)
     rng.shuffle(cells)
     writer = _Writer(policy, rng)
     return [writer.row(draw.draw(category, conflict)) for category, conflict in cells]
 
 
-def plan(n: int, draw: TelemetryDraw, shares: Mapping[str, Share] | None = None) -> list[tuple[str, Conflict | None]]:
+def plan(n: int, draw: TelemetryDraw, categories: Mapping[str, Share] | None = None) -> list[tuple[str, Conflict | None]]:
     """One (category, conflict or None) per row: exact quotas, with the conflict sides inside them in equal numbers."""
-    unknown = set(shares or ()) - set(SHARES)
-    if unknown:
-        raise DataError(f"governed: expected shares of {', '.join(SHARES)}; got {sorted(unknown)[0]!r}", mend="use these names")
-    quota = counts(shares or SHARES, n)
+    quota = asked_counts("governed: categories", categories, tuple(SHARES), n) if categories else counts(SHARES, n)
     sides = draw.conflict_cells()
     need = Counter(category for _, _, category in sides)
     each = min([n * CONFLICT_PERCENT // 100, *(quota.get(category, 0) // k for category, k in need.items())])
@@ -192,6 +191,11 @@ def _named(subject: Mapping[str, Any], field: str) -> dict[str, Any]:
 
 def _constitution(given: Constitution | None) -> Constitution:
     if given is not None:
+        if given.escalation is None and not given.domains:
+            raise DataError(
+                f"governed: constitution {given.id}: expected an escalation policy (`escalation:` or `domains:`), got neither",
+                mend="use --constitution assistant, or add them to its front matter",
+            )
         return given
     from solon.constitution import load
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 
-from solon.data.quotas import Share, counts, joint_table
+from solon.data.quotas import Share, asked_counts, counts, joint_table
 from solon.data.rows import DIFFICULTIES, EXAMPLE_TYPES
 from solon.errors import DataError, nearest
 
@@ -26,7 +26,7 @@ Quota = Mapping[str, Share] | Mapping[int, Share]
 def plan(n: int, laws: Quota | None = None, types: Quota | None = None, difficulties: Quota | None = None) -> dict[Cell, int]:
     """(law, type, difficulty) -> rows. `laws` counts rows of one law by law, conflicts and multi-turn rows apart.
 
-    Whole numbers are counts and must sum to `n`; anything else (0.4, "40%", "2/3") is a share. What is not given follows the
+    Whole numbers are counts and must sum to `n`; anything else (0.4, "40%", "2/5") is a share. What is not given follows the
     documented defaults as far as the rest allows.
 
     Raises:
@@ -75,18 +75,7 @@ def _asked(axis: str, given: Quota | None, known: tuple[str, ...], n: int) -> di
     named = {_named(axis, name, known): value for name, value in given.items()}
     if len(named) < len(given):
         raise DataError(f"laws: {axis}: expected each name once, got {list(given)!r}", mend="remove the repeated name")
-    full = {name: named.get(name, 0) for name in known}
-    whole = {name: value for name, value in full.items() if isinstance(value, int) and not isinstance(value, bool)}
-    if len(whole) < len(full):
-        return counts(full, n)
-    total = sum(whole.values())
-    if total != n or min(whole.values()) < 0:
-        shown = " + ".join(f"{name} {value}" for name, value in named.items())
-        raise DataError(
-            f"laws: {axis}: expected counts of at least 0 that sum to n = {n}, got {shown} = {total}",
-            mend=f"ask for n = {total}, change the counts, or write shares such as '20%'",
-        )
-    return whole
+    return asked_counts(f"laws: {axis}", named, known, n)
 
 
 def _named(axis: str, name: object, known: tuple[str, ...]) -> str:

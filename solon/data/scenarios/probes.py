@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from functools import cache
 
 from solon.constitution import Constitution, load
+from solon.data.example import PROBE
 from solon.data.quotas import counts
 from solon.data.records import Prompt, PromptSet
 from solon.data.scenarios.topics import read_yaml
 from solon.errors import DataError
 
-SPLIT = "probe"  # marks rows that no training file may take
 DEFAULT_N = 50
 FORMS = "forms"  # the entry of the file for any principle
 
@@ -85,7 +85,7 @@ def _prompts(
     return [
         Prompt(
             id=f"probe-{name}-{i:02d}", prompt=line.format(**values) if values else line, set=kind, group=f"probe-{name}-{i:02d}",
-            principle_id=principle_id, topic=principle_id if values else name, wording="form" if values else "", split=SPLIT,
+            principle_id=principle_id, topic=principle_id if values else name, wording="form" if values else "", split=PROBE,
             source="probes",
         )
         for i, (kind, line) in enumerate(lines, 1)

@@ -16,7 +16,7 @@ from random import Random
 from typing import Any
 
 from solon.constitution import Constitution
-from solon.data.quotas import Share, counts
+from solon.data.quotas import Share, asked_counts, counts
 from solon.data.rows import TradingContext, TradingRow
 from solon.data.scenarios import trading_compliance, trading_council, trading_learning, trading_systemic
 from solon.data.scenarios.trading_account import Desk, Draft, OtherSide, Split, breaches
@@ -53,14 +53,23 @@ _DOCUMENTED: tuple[Callable[[Desk], list[Draft]], ...] = (
 
 
 def generate(
-    n: int = 200, constitution: Constitution | None = None, seed: int = 0, *, split: Split = "train"
+    n: int = 200,
+    constitution: Constitution | None = None,
+    seed: int = 0,
+    *,
+    split: Split = "train",
+    categories: Mapping[str, Share] | None = None,
 ) -> list[TradingRow]:
     """`n` distinct rows under a constitution's trading limits (default: the library's `trading`), deterministic by seed.
 
     Of `split="train"` the first rows are the documented examples, as many of each category as the quota holds.
 
+    Args:
+        categories: counts that sum to `n`, or shares, other than 5/2/2/2.
+
     Raises:
-        DataError: n below 1, an unknown split, a constitution without the limits, or no further distinct scenario.
+        DataError: n below 1, an unknown split or category, counts or shares with another sum, a constitution without the limits,
+            or no further distinct scenario.
         CheckFailed: a recommendation does not pass the limits (a fault of the generator; nothing is returned).
     """
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
@@ -69,7 +78,7 @@ def generate(
         raise DataError(f"trading: split: expected train or evaluation, got {split!r}", mend="use one of them")
     constitution = _constitution(constitution)
     desk = Desk(constitution, Random(f"solon trading {split} {seed}"), split)
-    quota = counts(SHARES, n)
+    quota = asked_counts("trading: categories", categories, tuple(SHARES), n) if categories else counts(SHARES, n)
     drafts = _first(desk, quota) if split == "train" else []
     seen = {draft.instruction for draft in drafts}
     for category, count in quota.items():
@@ -129,7 +138,8 @@ def _row(draft: Draft, desk: Desk) -> TradingRow:
     titles = tuple(title for title, _ in draft.sections)
     if titles != SECTIONS[category]:
         raise CheckFailed(f"trading: expected the sections {SECTIONS[category]}, got {titles}")
-    context = {**draft.context, "constitution_hash": desk.hash}
+    held_out = {"split": desk.split} if desk.split == "evaluation" else {}
+    context = {**draft.context, **held_out, "constitution_hash": desk.hash}
     return TradingRow(instruction=draft.instruction, response=draft.response, context=TradingContext(**context))
 
 

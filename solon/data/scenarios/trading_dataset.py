@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from solon.data.example import Example, to_row
+from solon.data.files import created as now
+from solon.data.files import load_examples, refuse_held_out, refuse_scripted, write_rows
 from solon.data.quotas import Share, counts, exact
 from solon.data.rows import TRADING_CATEGORIES, TradingRow
 from solon.data.splits import position
@@ -21,6 +23,39 @@ from solon.errors import DataError
 
 FIELDS = ("instruction", "response", "context")
 TRAIN, VALIDATION, METADATA = "train_dataset.jsonl", "validation_dataset.jsonl", "dataset_metadata.json"
+
+
+def write_files(
+    folder: str | Path, base: str | Path, ethical: str | Path, *, validation: Share = "20%", seed: int = 0
+) -> dict[str, Any]:
+    """`write_dataset` of two files: own rows of any shape with prompt and reply, and rows of `generate trading`.
+
+    Raises:
+        DataError: see `write_dataset`; or an ethical row that is no row of the trading generator's training part.
+    """
+    own = [_own(refuse_scripted(example, str(base)), str(base), number) for number, example in enumerate(load_examples(base), 1)]
+    merged = [
+        _ethical(refuse_held_out(example, str(ethical)), str(ethical), number)
+        for number, example in enumerate(load_examples(ethical), 1)
+    ]
+    return write_dataset(Path(folder), own, merged, validation=validation, seed=seed, inputs=(base, ethical))
+
+
+def _own(example: Example, where: str, number: int) -> dict[str, Any]:
+    if len(example.conversation()) > 1:
+        raise DataError(f"{where}: row {number}: expected one instruction, got a conversation", mend="leave such rows out")
+    context = example.fields.get("context") or {}
+    return {"instruction": example.prompt, "response": example.response, "context": context}
+
+
+def _ethical(example: Example, where: str, number: int) -> TradingRow:
+    row = to_row(example)
+    if not isinstance(row, TradingRow):
+        raise DataError(
+            f"{where}: row {number}: expected a row of `solon data generate trading`, got one of form {example.form}",
+            mend="name the file that it wrote",
+        )
+    return row
 
 
 def write_dataset(
@@ -31,12 +66,14 @@ def write_dataset(
     validation: Share = "20%",
     seed: int = 0,
     created: str = "",
+    inputs: Sequence[str | Path] = (),
 ) -> dict[str, Any]:
-    """Write the three files and return the metadata.
+    """Write the three files, cards and manifests beside the two of rows, and return the metadata.
 
     Args:
         base: own rows with `instruction`, `response` and optionally `context`; equal instructions stay on one side.
         ethical: rows of `trading.generate` (of its training part); all are trained on.
+        inputs: files that the rows came from, for the manifests.
         created: ISO time to record; now (UTC) where empty.
 
     Raises:
@@ -53,12 +90,11 @@ def write_dataset(
             mend="remove it from the own rows",
         )
     merged.sort(key=lambda row: position(f"order {row['instruction']}", seed))
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / TRAIN, merged)
-    _write(folder / VALIDATION, held)
+    for name, part in ((TRAIN, merged), (VALIDATION, held)):
+        write_rows(folder / name, part, made_by="trading-set", inputs=inputs, seed=seed)
     found = Counter(str(row.context.category) for row in ethical)
     metadata = {
-        "created": created or datetime.now(UTC).isoformat(timespec="seconds"), "total_examples": len(merged) + len(held),
+        "created": created or now(), "total_examples": len(merged) + len(held),
         "train_examples": len(merged), "validation_examples": len(held), "ethical_examples_added": len(ethical),
         "ethical_categories": {name: found[name] for name in TRADING_CATEGORIES},
     }  # fmt: skip
@@ -94,9 +130,3 @@ def _split(rows: list[dict[str, Any]], share: Share, seed: int) -> tuple[list[di
             mend="deduplicate the rows first (solon data dedupe)",
         )
     return train, held
-
-
-def _write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
