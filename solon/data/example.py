@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from solon.data.records import EvaluationRow, Pair, Prompt, PromptSet, Strict
 from solon.data.rows import GovernedRow, HumanPreferenceRow, LawsRow, PreferencePair, TradingRow, Turn
@@ -314,8 +314,15 @@ def from_row(row: Row | Example) -> Example:
 
 
 def to_row(example: Example) -> Row | Example:
-    """The row an example was made from; a `plain` one stays as it is."""
-    return _TO[example.form](example) if example.form in _TO else example
+    """The row an example was made from; the example itself where that row would lose something, such as what a mix added."""
+    make = _TO.get(example.form)
+    if make is None:
+        return example
+    try:
+        row = make(example)
+    except (ValidationError, KeyError, TypeError):  # fields that the row does not know, or too few of them
+        return example
+    return row if from_row(row) == example else example
 
 
 # A row of a file is recognised by fields that only its shape has.

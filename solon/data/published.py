@@ -7,7 +7,7 @@ Benchmark rows are marked `use: evaluation`. What a benchmark gives as the openi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,12 +119,32 @@ def _split_answers(text: str) -> list[str]:
 
 
 def _truthfulqa(row: Row) -> Iterator[Row]:
+    """A row of the CSV; or of the multiple-choice file, whose targets map each answer to 1 (true) or 0."""
+    if "mc1_targets" in row:
+        yield _multiple_choice(row)
+        return
     question, best, right, wrong = _need(row, "Question", "Best Answer", "Correct Answers", "Incorrect Answers")
     fields = {"type": row.get("Type", ""), "category": row.get("Category", ""), "citation": row.get("Source", "")}
     fields |= {"correct_answers": _split_answers(right), "incorrect_answers": _split_answers(wrong)}
     if row.get("Best Incorrect Answer"):
         fields["best_incorrect_answer"] = row["Best Incorrect Answer"]
     yield row_of(question, response=best, set="benign", use="evaluation", fields=fields)
+
+
+def _multiple_choice(row: Row) -> Row:
+    question, single, several = _need(row, "question", "mc1_targets", "mc2_targets")
+    for name, targets in (("mc1_targets", single), ("mc2_targets", several)):
+        if not isinstance(targets, Mapping) or not targets or any(value not in (0, 1) for value in targets.values()):
+            raise Malformed(f"{name}: expected answers with 1 or 0 each, got {targets!r:.60}")
+    right = [answer for answer, value in single.items() if value]
+    if len(right) != 1:
+        raise Malformed(f"mc1_targets: expected exactly one right answer, got {len(right)}")
+    fields = {
+        "choices": list(single), "answer": list(single).index(right[0]),
+        "correct_answers": [answer for answer, value in several.items() if value],
+        "incorrect_answers": [answer for answer, value in several.items() if not value],
+    }  # fmt: skip
+    return row_of(question, response=right[0], set="benign", use="evaluation", fields=fields)
 
 
 def _gsm8k(row: Row) -> Iterator[Row]:
@@ -228,20 +248,25 @@ def _sharegpt(row: Row) -> Row:
 
 @dataclass(frozen=True)
 class Source:
-    """A kind of data that `import` reads: how one row converts, its licence, and columns that every row must have."""
+    """A kind of data that `import` reads: how one row converts, its licence, and columns that its rows have (these, or those)."""
 
     name: str
     convert: Callable[[Row], Iterator[Row]]
     licence: str
     needs: tuple[str, ...]
     note: str = ""
+    or_needs: tuple[str, ...] = ()
+
+    def fits(self, columns: Collection[str]) -> bool:
+        """Whether a row with these columns can be of this kind."""
+        return set(self.needs) <= set(columns) or (bool(self.or_needs) and set(self.or_needs) <= set(columns))
 
 
 _SOURCES = (
     Source("ailuminate", _ailuminate, "CC BY 4.0", ("release_prompt_id", "prompt_text", "hazard", "persona", "locale")),
     Source("hh-rlhf", _hh_rlhf, "MIT", ("chosen", "rejected")),
     Source("truthfulqa", _truthfulqa, "Apache-2.0", ("Question", "Best Answer", "Correct Answers", "Incorrect Answers"),
-           "A benchmark: it should never appear in training data."),
+           "A benchmark: it should never appear in training data.", ("question", "mc1_targets", "mc2_targets")),
     Source("gsm8k", _gsm8k, "MIT", ("question", "answer")),
     Source("humaneval", _humaneval, "MIT", ("task_id", "prompt", "canonical_solution", "test", "entry_point"),
            "Its tests run code that a model wrote: only in a sandbox."),

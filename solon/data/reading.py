@@ -26,6 +26,7 @@ from solon.errors import DataError
 SHOWN = 10  # malformed rows that are shown; all are counted
 MAX_MALFORMED = 0.01  # share of malformed rows above which a file is refused
 CHUNK = 1 << 20
+LONGEST_TOKEN = 64  # characters that a cut-off number, escape or word of JSON may have
 _BETWEEN = re.compile(r"[ \t\r\n,]*")
 SUFFIXES = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".txt": "txt",
@@ -251,6 +252,7 @@ def _encodable(cells: list[str]) -> bool:
 def _json(path: Path, notes: Notes, encoding: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """The objects of a JSON array, decoded one at a time from a sliding buffer; `line` is the element's number.
 
+    An element that is a text is taken as a prompt.
     A file that begins with an object is read as JSON lines.
     """
     with open_binary(path) as file:
@@ -273,8 +275,10 @@ def _elements(path: Path, notes: Notes, text: IO[str], buffer: str) -> Iterator[
             return
         try:
             value, at = decoder.raw_decode(buffer, at)
+        except RecursionError as error:
+            raise DataError(f"{path}: element {number + 1}: expected JSON, got it nested too deeply", mend="mend it") from error
         except json.JSONDecodeError as error:
-            more = text.read(max(CHUNK, len(buffer)))
+            more = text.read(max(CHUNK, len(buffer))) if _may_go_on(error, buffer) else ""
             if not more:
                 raise DataError(
                     f"{path}: element {number + 1}: expected JSON, got {buffer[at : at + 40]!r} ({error.msg})",
@@ -283,10 +287,15 @@ def _elements(path: Path, notes: Notes, text: IO[str], buffer: str) -> Iterator[
             buffer, at = buffer[at:] + more, 0
             continue
         number += 1
-        if isinstance(value, dict):
-            yield number, value
+        if isinstance(value, dict | str):
+            yield number, {"prompt": value} if isinstance(value, str) else value
         else:
             notes.bad(number, f"expected a JSON object, got a JSON {type(value).__name__}")
+
+
+def _may_go_on(error: json.JSONDecodeError, buffer: str) -> bool:
+    """Whether more text could make an element whole: what is wrong lies at the end of what was read, or is a text without end."""
+    return error.pos >= len(buffer) - LONGEST_TOKEN or error.msg.startswith("Unterminated string")
 
 
 def _refuse_constant(name: str) -> float:
@@ -305,6 +314,13 @@ def _parquet(path: Path, fields: tuple[str, ...]) -> Iterator[tuple[int, dict[st
             for batch in file.iter_batches(batch_size=1024, columns=list(fields) or None):
                 for row in batch.to_pylist():
                     number += 1
-                    yield number, row
+                    yield number, _unpacked(row)
     except (ArrowException, OSError) as error:
         raise DataError(f"{path}: expected a Parquet file, got {error}", mend="convert it, or name what it is") from error
+
+
+def _unpacked(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of our own Parquet export, whose `fields` are JSON text, as it was; others unchanged."""
+    if "form" in row and isinstance(row.get("fields"), str):
+        return {**row, "fields": json.loads(row["fields"])}
+    return row

@@ -100,15 +100,15 @@ def recognised(row: Mapping[str, Any]) -> Source | None:
         return None
     if "conversations" in row:
         return SOURCES["instructions"]
-    return next((SOURCES[name] for name in _RECOGNISED if set(SOURCES[name].needs) <= row.keys()), None)
+    return next((SOURCES[name] for name in _RECOGNISED if SOURCES[name].fits(row)), None)
 
 
 def _no_column(where: str, column: str, row: Mapping[str, Any], target: str) -> DataError:
     have = ", ".join(map(repr, row)) or "none"
-    return DataError(
-        f"{where}: expected a column {column!r}, got {have}",
-        mend=nearest(column, list(row)) or f"name the right one with --map {target}=COLUMN",
-    )
+    mend = f"name the right one with --map {target}=COLUMN"
+    if len(row) == 1 and ";" in next(iter(row)):
+        mend = "save it with commas between the cells: it seems to have semicolons"
+    return DataError(f"{where}: expected a column {column!r}, got {have}", mend=mend)
 
 
 def _filled(row: Mapping[str, Any], taken: tuple[tuple[str, str], ...]) -> Row:
@@ -247,13 +247,13 @@ def converted(
     first = True
     for line, row in rows(path, notes, encoding=encoding):
         where = f"{path}:{line}"
-        if first and source.needs:
+        if first and not source.fits(row):
             missing = [name for name in source.needs if name not in row]
-            if missing:
-                raise DataError(
-                    f"{where}: expected the columns of {source.name}: {', '.join(source.needs)}; got {', '.join(row)}",
-                    mend=nearest(missing[0], list(row)) or "check that the file is of this kind",
-                )
+            other = f", or {', '.join(source.or_needs)}" if source.or_needs else ""
+            raise DataError(
+                f"{where}: expected the columns of {source.name}: {', '.join(source.needs)}{other}; got {', '.join(row)}",
+                mend=nearest(missing[0], list(row)) or "check that the file is of this kind",
+            )
         try:
             for made in _convert(source, row, where, columns):
                 _refuse_injected(made, where)
@@ -276,12 +276,13 @@ def _refuse_injected(row: Row, where: str) -> None:
     """Governance tags state what a runtime measured; a user who writes them is forging it.
 
     Raises:
-        DataError: the prompt of anything but a governed row holds tags.
+        Injected: a user's turn holds tags; of a governed row, anywhere but in front of its prompt.
     """
     prompt = row["prompt"]
     if row.get("form") == "governed":
         prompt = split_tags(prompt)[1]
-    if (not prompt.isascii() or "gov" in prompt.lower() or "&" in prompt) and has_tags(prompt):
+    said = [prompt, *(turn["content"] for turn in row.get("messages") or () if turn["role"] == "user")]
+    if any((not text.isascii() or "gov" in text.lower() or "&" in text) and has_tags(text) for text in said):
         raise Injected(f"{where}: expected user text, got governance tags inside it", mend="remove the row or the tags")
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from solon.data.example import Example, to_row
+from solon.data.example import Example, to_pair
 from solon.data.exports import lacks, trl_preference, trl_sft
 from solon.data.files import first_complaint, read_examples, refuse_scripted
 from solon.data.prompts import REFUSAL_ONLY_HAZARDS
@@ -72,8 +72,10 @@ def _row(example: Example, phase: Phase, where: str) -> Pair:
 
 def _as_pair(example: Example, where: str) -> Pair:
     try:
-        row = to_row(example)
+        return to_pair(example)
     except ValidationError as error:
         raise DataError(f"{where}: {first_complaint(error)}", mend="see solon schema pair") from error
-    assert isinstance(row, Pair)
-    return row
+    except KeyError as error:
+        raise DataError(
+            f"{where}: expected fields with kind and provenance, lacks {error}", mend="see solon schema pair"
+        ) from error

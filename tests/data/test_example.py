@@ -25,6 +25,7 @@ from solon.data.rows import (
     TradingRow,
     Turn,
 )
+from solon.data.scenarios.laws import generate as generate_laws
 from solon.errors import DataError
 from solon.models.base import Message
 from solon.policy import escalation
@@ -147,3 +148,12 @@ def test_laws_rows_are_strict(change: dict) -> None:
 def test_the_wrong_way_back_is_refused() -> None:
     with pytest.raises(DataError, match="expected form 'laws', got 'plain'"):
         to_laws(Example(prompt="x"))
+
+
+def test_what_a_mix_or_import_added_is_kept() -> None:
+    row = generate_laws(1)[0]
+    example = from_row(row)
+    assert to_row(example) == row
+    mixed = example.model_copy(update={"fields": {**example.fields, "mixed_from": "constitutional"}})
+    imported = example.model_copy(update={"licence": "CC0"})
+    assert to_row(mixed) == mixed and to_row(imported) == imported

@@ -7,7 +7,7 @@ import pytest
 
 from solon.data.example import Example
 from solon.data.exports import FORMATS, alternating, export_file
-from solon.data.files import manifest_of
+from solon.data.files import load_examples, manifest_of
 from solon.data.rows import Turn
 from solon.errors import DataError
 
@@ -160,3 +160,9 @@ def test_trl_takes_the_formats_as_what_they_are(source: Path) -> None:
             reply = texts["text"] if form == "chat" else texts["chosen" if form == "trl-preference" else "completion"]
             assert "reply 1" in reply
             assert SECRET not in texts.get("completion", "") + texts.get("text", "")
+
+
+def test_parquet_takes_prompts_without_a_reply(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"id": "a", "prompt": "How?"}\n')
+    export_file(tmp_path / "p.jsonl", "parquet", tmp_path / "p.parquet")
+    assert [(e.prompt, e.response) for e in load_examples(tmp_path / "p.parquet")] == [("How?", None)]

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,17 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     assert path.stat().st_size > 95e6
     assert peaks[1] < peaks[0] + 20
     assert peaks[1] < 150
+
+
+def test_a_broken_array_is_named_at_once_and_not_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('[{"prompt": "a b"}, {bad}, ' + ", ".join(['{"prompt": "c d"}'] * 300_000) + "]")
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"element 2: expected JSON, got '\{bad\}"):
+        list(rows(path, Notes(path)))
+    assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    tracemalloc.stop()
+    deep = tmp_path / "deep.json"
+    deep.write_text('[{"prompt": "a b", "x": ' + "[" * 100_000 + "]" * 100_000 + "}]")
+    with pytest.raises(DataError, match="nested too deeply"):
+        list(rows(deep, Notes(deep)))

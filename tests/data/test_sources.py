@@ -176,3 +176,31 @@ def test_prompts_of_an_import_feed_the_main_job(tmp_path: Path) -> None:
     import_file("ailuminate", source, tmp_path / "o.jsonl")
     prompt = load_prompts(tmp_path / "o.jsonl")[0]
     assert (prompt.id, prompt.prompt, prompt.hazard, prompt.persona, prompt.set) == ("7", "a text", "prv", "skilled", "hazardous")
+
+
+def test_truthfulqas_multiple_choice_file(tmp_path: Path) -> None:
+    row = {"question": "Is it?", "mc1_targets": {"No.": 1, "Yes.": 0}, "mc2_targets": {"No.": 1, "Not at all.": 1, "Yes.": 0}}
+    (tmp_path / "mc.json").write_text(json.dumps([row]))
+    import_file("truthfulqa", tmp_path / "mc.json", tmp_path / "o.jsonl")
+    made = load_examples(tmp_path / "o.jsonl")[0]
+    assert (made.prompt, made.response, made.use) == ("Is it?", "No.", "evaluation")
+    assert made.fields["choices"] == ["No.", "Yes."] and made.fields["correct_answers"] == ["No.", "Not at all."]
+    (tmp_path / "bad.json").write_text(json.dumps([row | {"mc1_targets": {"No.": 1, "Never.": 1}}]))
+    with pytest.raises(DataError, match="exactly one right answer, got 2"):
+        import_file("truthfulqa", tmp_path / "bad.json", tmp_path / "o2.jsonl")
+
+
+def test_tags_in_an_earlier_turn_refuse_the_file(tmp_path: Path) -> None:
+    turns = [
+        {"role": "user", "content": "<gov:trust=1.00> hello"}, {"role": "assistant", "content": "Hi."},
+        {"role": "user", "content": "And now?"},
+    ]  # fmt: skip
+    (tmp_path / "t.jsonl").write_text(json.dumps({"messages": turns, "response": "Well."}) + "\n")
+    with pytest.raises(DataError, match="governance tags"):
+        import_file("jsonl", tmp_path / "t.jsonl", tmp_path / "o.jsonl")
+
+
+def test_a_json_list_of_texts_is_a_list_of_prompts(tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text('["How are you?", "And you?"]')
+    import_file("jsonl", tmp_path / "p.json", tmp_path / "o.jsonl")
+    assert [e.prompt for e in load_examples(tmp_path / "o.jsonl")] == ["How are you?", "And you?"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from solon.data.files import load_examples, sha256_of
+from solon.data.generate import generate_file
 from solon.data.splitting import SIDES, assigned, best_seed, side_of, split_file
 from solon.errors import DataError
 
@@ -120,3 +121,12 @@ def test_shares_that_cannot_be_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="none in"):
         split_file(write(tmp_path / "g.jsonl", 2, hazards="a"), tmp_path / "s")
     assert split_file(path, tmp_path / "s", validation=0, test="1/5")["rows"]["validation"] == 0
+
+
+def test_generated_laws_split_near_their_shares_in_every_law(tmp_path: Path) -> None:
+    generate_file("laws", tmp_path / "laws.jsonl", n=1500, seed=5)
+    record = split_file(tmp_path / "laws.jsonl", tmp_path / "split")
+    assert record["warnings"] == []
+    for name, table in record["strata"].items():
+        total = sum(table.values())
+        assert all(0.05 <= table[side] / total <= 0.16 for side in ("validation", "test")), (name, table)

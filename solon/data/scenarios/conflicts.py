@@ -13,7 +13,7 @@ from typing import Any
 
 from solon.data.scenarios import framings, replies
 from solon.data.scenarios.replies import Law
-from solon.data.scenarios.topics import LAWS, Draw, Topic, acts, as_asked, read_yaml, topics
+from solon.data.scenarios.topics import LAWS, Draw, Topic, acts, as_asked, group_name, read_yaml, topics
 
 PAIRS = tuple(combinations(range(LAWS), 2))
 
@@ -42,7 +42,7 @@ def written(pair: tuple[int, int], difficulty: str, laws: Sequence[Law], draw: D
         "response_ethical": f"{reply} {resolve}" if draw.rng.random() < 0.5 else f"{resolve} {reply}",
         "response_harmful": replies.texts()["withheld"] if chosen["outcome"] == "refuse" else None,
         "critique": f"{chosen['critique']} {resolve}",
-        "group": f"conflict-{pair[0]}-{pair[1]}/{index}",
+        "group": group_name(f"conflict-{pair[0]}-{pair[1]}/{index}"),
         "tags": [*_tags(pair), f"outcome:{chosen['outcome']}"],
     }
 

@@ -17,6 +17,8 @@ from solon.errors import DataError
 
 LAWS = 5
 Outcome = Literal["allow", "ask", "redirect"]
+# Of the prefixes 0 to 60,000 the one with which a split at seed 0 (10 % validation, 10 % test) comes nearest to its shares in each law.
+SALT = "36524"
 _VOWEL = re.compile(r"[aeiou]", re.IGNORECASE)
 _MY = re.compile(r"\bmy (\w+)")
 _PLURAL = ("flats", "parents")
@@ -77,7 +79,7 @@ class Topic:
     @property
     def group(self) -> str:
         """The name that splits go by: the topic with all its wordings and twins."""
-        return f"law-{self.law}/{self.id}"
+        return group_name(f"law-{self.law}/{self.id}")
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,11 @@ def slots() -> Mapping[str, tuple[str, ...]]:
 def topics() -> tuple[Topic, ...]:
     """All topics, by law."""
     return tuple(_topic(law, raw) for law in range(LAWS) for raw in read_yaml(f"topics_law_{law}.yaml"))
+
+
+def group_name(name: str) -> str:
+    """The name by whose hash rows about one thing fall on a side of every split."""
+    return f"{SALT}/{name}"
 
 
 def by_id(name: str) -> Topic:
