@@ -12,7 +12,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ruamel.yaml.nodes import Node, ScalarNode
 
@@ -170,7 +170,8 @@ def _assemble(document: Document, source: str) -> Constitution:
     refuse_disorder(draft.limits, lambda key, expected, got, mend: reader.refuse(draft.at[key], key, expected, got, mend))
     own_title = given.pop("title", "") or words.title
     title = own_title or _title_of(source)
-    borrowed = [name for name, own in (("id", given.get("id") or slug(own_title)), ("title", own_title)) if not own]
+    borrowed: list[Literal["id", "title"]] = [] if given.get("id") or slug(own_title) else ["id"]
+    borrowed += [] if own_title else ["title"]
     precedence = given.pop("precedence", "") or _precedence(words.principles)
     constitution = Constitution(
         id=given.pop("id", "") or slug(title) or slug(_title_of(source)) or "constitution",

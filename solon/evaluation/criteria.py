@@ -239,7 +239,8 @@ def _cell(
     what = next((c for c in rubric(name).criteria if c.id == criterion), None)
     groups = [a.group for a, _ in both]
     columns = [[float(r.scores[criterion] or 0.0) for r in side] for side in zip(*both, strict=True)] or [[], []]
-    refused = [r.scores[criterion] for a, _ in cell if (r := fixed.get((name, a.id))) and r.scores[criterion] is not None]
+    constant = [fixed[name, a.id].scores[criterion] for a, _ in cell if (name, a.id) in fixed]
+    refused = [value for value in constant if value is not None]
     return {
         "rubric": name,
         "criterion": criterion,
