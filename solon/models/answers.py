@@ -89,7 +89,7 @@ def _said(raw: bytes) -> str:
         text = str(error["message"] if isinstance(error, dict) else error)
     except (ValueError, KeyError, TypeError):
         pass
-    return text[:300] or "(empty)"
+    return " ".join(text.split())[:300] or "(empty)"
 
 
 def retry_after(headers: Mapping[str, str]) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 from solon.critique.pairs import CritiqueSettings, PairsResult, make_pairs
 from solon.data.records import Dropped, Pair, Prompt
 from solon.data.splits import position
-from solon.errors import CheckFailed
+from solon.errors import CheckFailed, ModelError
 from solon.models.base import Model, content_hash
 from solon.run.config import NANO
 from solon.run.folder import RunFolder, write_rows
@@ -46,6 +46,7 @@ def generate_pairs(job: Job, model: Model, folder: RunFolder, reporter: Reporter
 
     Raises:
         CheckFailed: not one pair was accepted; the message counts the reasons.
+        ModelError: the model gave not one usable completion.
     """
     prompts = [*job.hazardous, *retain_prompts(job)]
     settings = settings_of(job)
@@ -70,6 +71,12 @@ def generate_pairs(job: Job, model: Model, folder: RunFolder, reporter: Reporter
         )
     write_rows(folder / PAIRS, [*result.pairs, *result.retain])
     write_rows(folder / DROPPED, result.dropped)
+    failed = [d for d in result.dropped if d.reason == "model_error"]
+    if failed and not result.pairs and len(failed) == len(result.dropped):
+        raise ModelError(
+            f"{job.config.model}: expected replies, got none in {len(failed)} prompts; the first: {failed[0].detail}",
+            mend="mend the server or the model, then repeat the command",
+        )
     if not result.pairs:
         reasons = ", ".join(f"{reason} {n}" for reason, n in Counter(d.reason for d in result.dropped).most_common())
         raise CheckFailed(
