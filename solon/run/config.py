@@ -47,7 +47,7 @@ class GateSettings(Settings):
 
     enabled: bool = True
     every: int = Field(default=50, ge=1, description="optimiser steps between gates")
-    prompts: int = Field(default=60, ge=10, description="validation prompts of each kind")
+    prompts: int = Field(default=40, ge=10, description="validation prompts of each kind")
     mode: Literal["stop", "warn", "rollback"] = "rollback"
     grace: int = Field(default=25, ge=0, description="optimiser steps")
     over_refusal: float = Field(default=0.4, ge=0, le=1)
