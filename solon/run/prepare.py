@@ -144,6 +144,11 @@ def _warnings(config: RunConfig, constitution: Constitution, prompts: list[Promp
             f"nano was not made for the constitution {constitution.id!r}; it can criticise only by {', '.join(MADE_FOR_NANO)}. "
             "Use a real model for real results"
         )
+    if config.model == NANO and config.critique.policy != "combined":
+        found.append(
+            f"critique.policy {config.critique.policy}: nano has half learned to tell principles apart; with single ones its "
+            "results by principle mean little. Use the combined policy, or a real model"
+        )
     left_out = [p for p in prompts if p.split == "train" and p.hazard in REFUSAL_ONLY_HAZARDS]
     if left_out:
         found.append(

@@ -81,3 +81,14 @@ def test_phase_settings_take_seed_and_adapter_from_the_run() -> None:
         settings = config.train.settings(phase, config)
         assert (settings.seed, settings.lora.r) == (9, 4)
     assert load_config(None, {"seed": 9}, ["train.sft.seed=5"]).train.settings("sft", config).seed == 5
+
+
+def test_nano_is_warned_of(tmp_path: Path) -> None:
+    from solon.run.prepare import prepare
+
+    def said(*words: str) -> list[str]:
+        return prepare(load_config(None, {"max_prompts": 5, "out": str(tmp_path)}, words)).warnings
+
+    assert said() == []
+    assert any("half learned" in w for w in said("critique.policy=all"))
+    assert any("not made for the constitution 'assistant'" in w for w in said("constitution=assistant"))
