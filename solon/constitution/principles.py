@@ -20,7 +20,10 @@ from solon.errors import nearest
 MAX_LINES = 50
 LAW = re.compile(r"law\s+(\d{1,3})\b", re.IGNORECASE)
 LAW_LINE = re.compile(r"\**law\s+\d{1,3}\s*(?:\([^)]*\)\s*)?\**\s*[:.)–—-]", re.IGNORECASE)
-DIRECTIVE = re.compile(r"\**([A-Z]{1,4}\d{1,3})\**\s*[.:)]\**\s+(\S.*)")
+DIRECTIVE = re.compile(  # E1. text, E1) text, E1 – text, **E1** text, **E1:** text; each perhaps after a list's own number
+    r"(?:\d{1,3}[.)]\s+)?(?:\*{1,2}(?P<bold>[A-Z]{1,4}\d{1,3})[.:)]?\*{1,2}\s*[.:)–—-]?"
+    r"|(?P<plain>[A-Z]{1,4}\d{1,3})(?:\s*[.:)]|\s+[–—-]))\s+(?P<text>\S.*)"
+)
 SPEAKER = re.compile(r"\**\s*(user|human|assistant|critique|revision)\s*\**\s*:\**\s*(.*)", re.IGNORECASE | re.DOTALL)
 SPEAKERS = ("user", "assistant", "critique", "revision")
 MARKER = re.compile(r"\s*(?:[-*+]|\d{1,3}[.)])\s+")
@@ -200,7 +203,7 @@ def _directives(blocks: list[Block]) -> tuple[list[Block], list[Directive]]:
             continue
         for line in _cut(block, DIRECTIVE):
             if found := DIRECTIVE.match(line):
-                directives.append(Directive(id=found[1], text=found[2]))
+                directives.append(Directive(id=found["bold"] or found["plain"], text=found["text"]))
             else:  # a number with no text of its own, followed by the next number
                 rest.append(Block("paragraph", line, block.at))
     return rest, directives

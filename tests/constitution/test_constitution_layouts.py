@@ -292,3 +292,21 @@ def test_a_folder_name_and_a_path(tmp_path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbf# T\r\n\r\n## One\r\ntext\r\n")
     c = load(path)
     assert c.principles[0].text == "text" and load(str(path)).hash == c.hash
+
+
+@pytest.mark.parametrize(
+    "line", ["E1. Own it.", "E1: Own it.", "E1) Own it.", "E1 – Own it.", "**E1** Own it.", "**E1.** Own it.", "**E1**: Own it.",
+             "- E1: Own it.", "3. E1. Own it.", "1. **E1** Own it."],
+)  # fmt: skip
+def test_a_directive_may_be_numbered_in_many_ways(line: str) -> None:
+    """Each form alone, and as the second of two lines of one paragraph or list."""
+    alone = parse_text(f"# T\n\n## Emptiness\n{line}\n", "t.md").principles[0]
+    assert [(d.id, d.text) for d in alone.directives] == [("E1", "Own it.")]
+    second = line.replace("E1", "E2")
+    both = parse_text(f"# T\n\n## Emptiness\n{line}\n{second}\n", "t.md").principles[0]
+    assert [d.id for d in both.directives] == ["E1", "E2"] and both.directives[1].text == "Own it."
+
+
+def test_words_that_only_begin_like_a_number_are_text() -> None:
+    principle = parse_text("# T\n\n## Care\nA4 paper is fine.\nE10 fuel is not a directive.\n", "t.md").principles[0]
+    assert principle.directives == () and principle.text.startswith("A4 paper")
