@@ -39,7 +39,7 @@ def job(tmp_path: Path):
 
 
 def test_a_model_that_never_answers_is_the_environments_fault(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="expected replies, got none in .* prompts; the first: out of order") as caught:
+    with pytest.raises(ModelError, match=r"expected replies, got none in .* prompts; the first: out of order") as caught:
         generate_pairs(
             job(tmp_path),
             Silent(text="", finish="error", error="out of order"),
