@@ -34,6 +34,8 @@ from solon.checkpoints import Store, model_health
 
 MIB = 2**20
 PEAK = "MB: extra peak of the whole restore"
+PAIRS = 5  # one-layer saves and their floor are short, so each round measures them so many times, in turn
+BLOCK = np.random.default_rng(0).integers(0, 256, 16 * MIB, dtype=np.uint8)
 
 
 def qwen(layers: int = 24, vocabulary: int = 151936) -> nn.Module:
@@ -107,12 +109,15 @@ class Bench:
 
 
 def floors(bench: Bench) -> None:
-    """Memory read (numpy bitwise or), and writes with fsync, buffered, of the whole model and of one layer."""
+    """Memory read (numpy bitwise or), and a buffered write of the whole model with fsync."""
     bench.time("floor: memory read", lambda: memory_read(bench))
-    block = np.random.default_rng(0).integers(0, 256, 16 * MIB, dtype=np.uint8)
-    for name, total in (("floor: write whole", bench.bytes), ("floor: write layer", bench.layer_bytes)):
-        path = bench.path("raw")  # removing the old file is not part of what is measured, here and below
-        bench.time(name, lambda path=path, total=total: write_file(path, block, total))
+    write_floor(bench, "floor: write whole", bench.bytes)
+
+
+def write_floor(bench: Bench, name: str, total: int) -> None:
+    """Write `total` bytes into a fresh file."""
+    path = bench.path("raw")  # removing the old file is not part of what is measured, here and below
+    bench.time(name, lambda: write_file(path, BLOCK, total))
 
 
 def memory_read(bench: Bench) -> None:
@@ -165,9 +170,11 @@ def saves(bench: Bench) -> None:
     bench.time("store: unchanged save", lambda: store.save(bench.model))
     bench.edit()
     bench.time("store: one layer, found by scan", lambda: store.save(bench.model))
-    bench.edit()
-    store.declare(bench.model, bench.edited)
-    bench.time("store: one layer, declared", lambda: store.save(bench.model, trust_journal=True))
+    for _ in range(PAIRS):
+        write_floor(bench, "floor: write layer", bench.layer_bytes)
+        bench.edit()
+        store.declare(bench.model, bench.edited)
+        bench.time("store: one layer, declared", lambda: store.save(bench.model, trust_journal=True))
     bench.edit()
     store.declare(bench.model, bench.edited)
     pending = bench.time(
@@ -262,8 +269,14 @@ def many(bench: Bench, count: int = 20) -> float:
 def gates(times: dict[str, list[float]], ratio: float) -> list[dict[str, Any]]:
     """Each promised ratio, taken within a round, its median over the rounds, and the bound."""
 
+    rounds = len(times["torch.save + fsync"])
+
+    def by_round(name: str) -> list[float]:
+        each = len(times[name]) // rounds
+        return [statistics.median(times[name][i * each : (i + 1) * each]) for i in range(rounds)]
+
     def over(a: str, b: str) -> float:
-        return statistics.median(x / y for x, y in zip(times[a], times[b], strict=True))
+        return statistics.median(x / y for x, y in zip(by_round(a), by_round(b), strict=True))
 
     declared, layer = times["store: one layer, declared"], times["floor: write layer"]
     budget = statistics.median(x / (3 * y + 0.005) for x, y in zip(declared, layer, strict=True))
@@ -310,6 +323,7 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="bench-checkpoints-") as folder:
+        load = os.getloadavg()[0]
         bench = Bench(qwen(2, 151936 // 14) if options.small else qwen(), Path(folder))
         for _ in range(options.repeats):
             for step in (floors, saves, restores, health):
@@ -319,7 +333,8 @@ def main(arguments: list[str] | None = None) -> int:
     medians.pop(PEAK)
     report = {
         "bytes": bench.bytes, "layer_bytes": bench.layer_bytes, "repeats": options.repeats, "torch": torch.__version__,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores", "seconds": medians, "gates": gates(bench.times, ratio),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores", "load": load,
+        "seconds": medians, "gates": gates(bench.times, ratio),
     }  # fmt: skip
     print(json.dumps(report) if options.json else text(report, bench.times))
     if not options.small:
@@ -350,9 +365,10 @@ def write_page(report: dict[str, Any], times: dict[str, list[float]]) -> None:
     rows = [(name, spread([1000 * t for t in times[name]], "ms")) for name in report["seconds"]]
     body = (
         f"Qwen2.5-0.5B's shapes, bf16, tied embedding: {report['bytes']:,} bytes in 290 tensors; one layer is 12 of them, "
-        f"{report['layer_bytes']:,} bytes. {report['repeats']} rounds, in each of which everything is measured once, one torch "
-        "thread. A ratio is taken within each round; its median is shown, so that the disk's moods (it is shared) fall on both "
-        "sides. Every peer's file is synced, as the store's is. Files are warm when they are read.\n\n"
+        f"{report['layer_bytes']:,} bytes. {report['repeats']} rounds; each measures everything once, a one-layer save and its "
+        f"floor {PAIRS} times in turn; one torch thread; load average {report['load']:.1f} at the start. A ratio is taken within "
+        "each round; its median is shown, so that the disk's moods (it is shared) fall on both sides. Every peer's file is "
+        "synced, as the store's is. Files are warm when they are read.\n\n"
         + table(["promise", "measured", "bound", "held"], gates)
         + "\nMedian, and least to most:\n\n"
         + table(["what", "time"], rows)

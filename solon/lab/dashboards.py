@@ -144,7 +144,8 @@ def as_text(board: dict[str, Any]) -> str:
         f"Disk         {_gb(disk['physical'])} for {_gb(disk['logical'])} of checkpoints, {_gb(disk['trash'])} in the trash",
         f"Health       {health['status'] + ': ' + health['message'] if health else 'as recorded (no live model)'}",
         f"Weights      {board['weights']['nan_count']} NaN, {board['weights']['inf_count']} Inf",
-        "Alerts       " + ", ".join(f"{count} {level}" for level, count in alerts.items()),
+        "Alerts       "
+        + (", ".join(f"{count} {level}" for level, count in alerts.items()) if health else "no live model was watched"),
     ]
     if board["experiments_open"]:
         lines.append(f"Open         {', '.join(board['experiments_open'])} (solon lab recover)")
