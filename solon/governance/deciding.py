@@ -104,7 +104,7 @@ def recall(book: Book, earlier: Iterable[Sent]) -> None:
 
 def throttles(verdict: Verdict) -> bool:
     """Whether this decision says that an agent repeats its executions too fast in an instrument."""
-    return any(reason.code == THROTTLE and reason.status == "breach" for reason in verdict.reasons)
+    return any(reason.code == THROTTLE and reason.status == "breach" for reason in verdict.failing)
 
 
 def denial(code: str, text: str, ladder: Ladder, constitution: str) -> Verdict:
@@ -115,8 +115,16 @@ def denial(code: str, text: str, ladder: Ladder, constitution: str) -> Verdict:
 
 def plain(verdict: Verdict) -> dict[str, Any]:
     """The verdict for the log: only reasons that are not ok, as the rest follows from the inputs."""
-    record = replace(verdict, reasons=tuple(reason for reason in verdict.reasons if reason.status != "ok")).as_dict()
-    del record["ledger_index"], record["constitution_hash"]
+    size = verdict.largest_allowed
+    record: dict[str, Any] = {
+        "outcome": verdict.outcome,
+        "reasons": [reason.as_dict() for reason in verdict.failing],
+        "largest_allowed": None if size is None else size.as_dict(),
+        "ladder": verdict.ladder.name,
+        "path": list(verdict.path),
+    }
+    if verdict.response is not None:
+        record["response"] = verdict.response
     return record
 
 

@@ -10,9 +10,11 @@ allowed but that the state does not show yet, single use of action ids, and the 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from solon.constitution import Constitution, load, parse_text, render
@@ -56,6 +58,23 @@ from solon.policy.types import Action, Ladder, Refused, State, TextRequest, Verd
 RE_ENABLE_FIELDS = {"network", "agent", "symbol", "issued_at"}
 
 
+@dataclass(slots=True)
+class _Job:
+    """A decision that waits, and what became of it."""
+
+    action: Action
+    state: State
+    ticket: str
+    done: Future[tuple[Verdict, Future[int] | None]] = field(default_factory=Future)
+
+    def settle(self, verdict: Verdict, logged: Future[int] | None) -> None:
+        """Tell who waits, once the entry is on disk (or cannot be): one waking instead of two."""
+        if logged is None:
+            self.done.set_result((verdict, None))
+        else:
+            logged.add_done_callback(lambda future: self.done.set_result((verdict, future)))
+
+
 class Governor:
     """Decides; thread-safe. What it remembers is rebuilt from the ledger when it is opened again."""
 
@@ -93,6 +112,7 @@ class Governor:
         self.throttled: set[tuple[str, str]] = set()
         self._memory = Memory(self.judge.rules)
         self._lock = threading.RLock()
+        self._jobs: deque[_Job] = deque()
         self._state: State | None = None
         self._book: Book | None = None
         self._state_digest = ""
@@ -167,12 +187,44 @@ class Governor:
         except Refused as error:
             self._log_refusal(error, action=action, state=state)
             raise
-        with self._lock:
+        job = _Job(act, seen, ticket)
+        self._jobs.append(job)
+        while not job.done.done():
+            self._work()
+            with suppress(TimeoutError):
+                job.done.exception(1.0)
+        return self._durable(act, *job.done.result())
+
+    def _work(self) -> None:
+        """Judge what waits, in order of arrival. Whoever finds the lock free works for all, so that nobody queues for the lock;
+        whoever holds it looks again after letting go, so that nothing is left behind.
+        """
+        while self._jobs and self._lock.acquire(blocking=False):
             try:
-                verdict, future = self._decide(act, seen, ticket)
-            except Exception as error:  # noqa: BLE001 - fail closed: whatever breaks, the answer is no
-                verdict, future = self._broken(act, error)
-        return self._durable(act, verdict, future)
+                while self._jobs:
+                    job = self._jobs.popleft()
+                    try:
+                        job.settle(*self._safely(job))
+                    except BaseException as error:
+                        job.done.set_exception(error)
+                        raise
+            finally:
+                self._lock.release()
+
+    def _safely(self, job: _Job) -> tuple[Verdict, Future[int] | None]:
+        try:
+            return self._decide(job.action, job.state, job.ticket)
+        except Exception as error:  # noqa: BLE001 - fail closed: whatever breaks, the answer is no
+            return self._broken(job.action, error)
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """The lock, for everything else; decisions that came meanwhile are judged afterwards."""
+        try:
+            with self._lock:
+                yield
+        finally:
+            self._work()
 
     def decide_request(self, request: TextRequest | Given, judged: Sequence[Judged] = ()) -> Verdict:
         """Judge a request in words: hard rules, then what a judge of the principles found. In the ledger when this returns.
@@ -268,7 +320,7 @@ class Governor:
             self.reviews.use(ticket, record)
             return replace(verdict, outcome="allow", path=(*verdict.path, f"approved by people: ticket {ticket}"))
         asked = self.reviews.request(
-            record, reason="; ".join(r.text for r in verdict.reasons if r.status != "ok")[:500] or "escalated", severity="medium",
+            record, reason="; ".join(r.text for r in verdict.failing)[:500] or "escalated", severity="medium",
             exposure=exposure_of(verdict), agent=action.agent,
         )  # fmt: skip
         return replace(verdict, path=(*verdict.path, f"review {asked.id}: {asked.outcome(self.now())}"))
@@ -304,7 +356,7 @@ class Governor:
             verdict = denial(
                 "duplicate_order", f"an action with the id {action.id!r} was allowed before", verdict.ladder, self.hash
             )
-            with self._lock:
+            with self._held():
                 self._book = None  # it counts the duplicate; the next decision begins from the state
                 self._memory.forget(action)
                 self.pending.pop(action.id, None)
@@ -329,7 +381,7 @@ class Governor:
 
     def observe(self, seen: Observation) -> tuple[Event, ...]:
         """Move the ladder; what changed is logged. A confirmed kill stops the switch first and is logged second."""
-        with self._lock:
+        with self._held():
             self.ladder, events = step(self.ladder, seen, self.judge.rules)
             killed = any(event.kind == "rung" and event.after == Ladder.killed for event in events)
             if killed and self.switch is not None and seen.command != "stop":
@@ -389,7 +441,7 @@ class Governor:
             fields = ", ".join(sorted(RE_ENABLE_FIELDS))
             raise IntegrityError(f"re-enable: expected {fields} of this network", mend="sign it anew")
         pair = (record["agent"], record["symbol"])
-        with self._lock:
+        with self._held():
             if pair not in self.throttled:
                 raise InputError(f"re-enable: {pair[0]} is not disabled in {pair[1]}", mend="nothing to do")
             if self.ledger is not None:

@@ -140,7 +140,7 @@ def _again(past: _Past, body: dict[str, Any], index: int, exact: bool) -> Differ
     then = body["verdict"]
     outcome = _with_people(verdict.outcome, body)
     codes_then = tuple(reason["code"] for reason in then["reasons"])
-    codes_now = tuple(reason.code for reason in verdict.reasons if reason.status != "ok")
+    codes_now = tuple(reason.code for reason in verdict.failing)
     past.settle(action, body, Verdict(then["outcome"]))
     if outcome == then["outcome"] and (not exact or codes_then == codes_now):
         return None
@@ -155,7 +155,7 @@ def _request_again(past: _Past, body: dict[str, Any], index: int, exact: bool) -
     judged = [Judged(**item) for item in body["judged"]]
     verdict = (past.reader or past.readers[body["constitution"]]).decide(request.text, judged).verdict()
     codes_then = tuple(reason["code"] for reason in then["reasons"])
-    codes_now = tuple(reason.code for reason in verdict.reasons if reason.status != "ok")
+    codes_now = tuple(reason.code for reason in verdict.failing)
     if verdict.outcome == then["outcome"] and (not exact or codes_then == codes_now):
         return None
     return Difference(index, request.id, then["outcome"], verdict.outcome, codes_then, codes_now)

@@ -14,7 +14,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from solon.policy.book import ATTO, UNIT, Book, Trade, book_of, ceil_div
+from solon.policy.book import UNIT, Book, Trade, book_of, ceil_div
 from solon.policy.limits import (
     BREACH,
     NOT_MEASURED,
@@ -28,13 +28,10 @@ from solon.policy.limits import (
     raises_breach,
     shown,
 )
-from solon.policy.rules import KEPT_ELSEWHERE, PER_UNIT, Rules, compile_rules
+from solon.policy.rules import KEPT_ELSEWHERE, Rules, compile_rules
 from solon.policy.sizing import fits, largest, reducible
-from solon.policy.types import SEVERITY_OUTCOME, Action, Ladder, Outcome, Reason, Severity, Size, State, Status, Verdict, worst
-
-STATUS: tuple[Status, ...] = ("ok", "breach", "unknown")
-
-UPWARD = {"min_position_size_pct", "margin_buffer", "min_positions"}  # measured rounds down, against the agent
+from solon.policy.types import SEVERITY_OUTCOME, Action, Ladder, Outcome, Reason, Reasons, Severity, Size, State, Verdict, worst
+from solon.policy.wording import arithmetic, custom_reason, quantity_text, reason
 
 # Why each group of limits is there, for the last section of an assessment.
 PRINCIPLES = {
@@ -93,16 +90,21 @@ class Assessment:
         """The documented verdict record."""
         if self._verdict is None:
             self._verdict = Verdict(
-                self.outcome, self.reasons(), self.largest_allowed, self.ladder, tuple(self.path), self.rules.hash,
+                self.outcome, Reasons(self._write), self.largest_allowed, self.ladder, tuple(self.path), self.rules.hash,
                 call_person=self.call_person, assessment=self,
             )  # fmt: skip
         return self._verdict
 
+    def _write(self, failing_only: bool) -> tuple[Reason, ...]:
+        return self.reasons(failing_only=failing_only)
+
     def reasons(self, *, failing_only: bool = False) -> tuple[Reason, ...]:
         """Every limit looked at, those that fail first; or these alone."""
         found, silent = [*self.extra], (NOT_MEASURED, OK) if failing_only else (NOT_MEASURED,)
-        found += [_reason(self, check, bound, finding) for (check, bound), finding in self.findings if finding[0] not in silent]
-        found += [_custom_reason(rule, measured) for rule, measured in self.custom]
+        found += [
+            reason(check, finding, self.rules, self.trade) for (check, _), finding in self.findings if finding[0] not in silent
+        ]
+        found += [custom_reason(rule, measured) for rule, measured in self.custom]
         if failing_only:
             found = [reason for reason in found if reason.status != "ok"]
         return tuple(sorted(found, key=lambda r: (r.status == "ok", -int(r.severity))))
@@ -115,14 +117,14 @@ class Assessment:
     @property
     def largest_allowed(self) -> Size | None:
         """The largest order of this kind that passes, and the size of the position it leaves, in percent of equity."""
-        return None if self.largest_qty is None else Size(_quantity(self.largest_qty), self.largest_size)
+        return None if self.largest_qty is None else Size(quantity_text(self.largest_qty), self.largest_size)
 
     # --- the five sections ---------------------------------------------------------------------------------------------
 
     @property
     def reasoning(self) -> tuple[str, ...]:
         """Why: the failing limits, or that none fails."""
-        failing = [reason.text for reason in self.verdict.reasons if reason.status != "ok"]
+        failing = [reason.text for reason in self.verdict.failing]
         if failing:
             return tuple(failing)
         checked = sum(1 for _, finding in self.findings if finding[0] == OK) + len(self.custom)
@@ -131,7 +133,7 @@ class Assessment:
     @property
     def arithmetic(self) -> tuple[str, ...]:
         """The sums, so that anyone can redo them."""
-        return _arithmetic(self.trade)
+        return arithmetic(self.trade)
 
     @property
     def recommendation(self) -> str:
@@ -150,7 +152,7 @@ class Assessment:
         """The principle behind the gravest failing limit."""
         from solon.constitution.keys import KEYS
 
-        failing = [reason for reason in self.verdict.reasons if reason.status != "ok" and reason.severity >= Severity.medium]
+        failing = [reason for reason in self.verdict.failing if reason.severity >= Severity.medium]
         if not failing:
             return PRINCIPLES[""]
         if failing[0].status == "unknown":
@@ -171,7 +173,7 @@ class Assessment:
 
     def text(self) -> str:
         """The five sections for people."""
-        failing = [reason.code for reason in self.verdict.reasons if reason.status != "ok"]
+        failing = [reason.code for reason in self.verdict.failing]
         head = "no violation" if not failing else "violated or unknown: " + ", ".join(failing)
         parts = [
             ("CONSTITUTIONAL ASSESSMENT", f"{self.outcome.upper()} ({head}; ladder {self.ladder.name})"),
@@ -248,7 +250,7 @@ class Judge:
     def _with_stop(self, result: Assessment, approved: bool) -> Action | None:
         """Where only the stop is missing or misplaced: the same order with a stop a tenth from its entry, as large as passes."""
         trade, action = result.trade, result.action
-        failing = {r.code for r in result.reasons() if r.status != "ok" and r.severity >= Severity.medium}
+        failing = {r.code for r in result.verdict.failing if r.severity >= Severity.medium}
         blocking = failing - {"max_risk_per_trade_pct"} - {pair[0].key for pair in self.sized}
         if blocking != {"stop_loss_required"} or trade.blind or not trade.entry:
             return None
@@ -350,76 +352,6 @@ def _block(result: Assessment, code: str, outcome: Outcome, text: str) -> None:
     result.path.append(f"{code}: {outcome}")
 
 
-def _reason(result: Assessment, check: Any, bound: int, finding: Finding) -> Reason:
-    status, numerator, denominator = finding
-    text, unit = result.rules.shown[check.key]
-    measured = _measured(check.key, numerator, denominator, unit)
-    if status == UNKNOWN:
-        why = result.trade.why_blind or _missing(check.key)
-        message = f"{check.key}: {check.about}: cannot be told ({why}); limit {_with_unit(text, unit)}"
-    else:
-        state = "holds" if status == OK else ("fires" if _is_trigger(check.key) else "violated")
-        value = _with_unit(measured, unit) if measured is not None else _plain_state(check.key, status)
-        message = f"{check.key}: {check.about}: {value}; limit {_with_unit(text, unit)}: {state}"
-    if result.reducing and status != OK:
-        message += " (not applied: the order only reduces)"
-    return Reason(check.key, check.key, measured, text, unit, STATUS[status], message, check.severity)
-
-
-def _measured(key: str, numerator: int, denominator: int, unit: str) -> str | None:
-    if not denominator:
-        return None
-    scaled = numerator * PER_UNIT["seconds"] // denominator if unit == "seconds" else numerator
-    if unit == "seconds":
-        return str(scaled // PER_UNIT["seconds"])
-    return shown(numerator, denominator, "ratio" if unit == "flag" else unit, up=key not in UPWARD)
-
-
-def _is_trigger(key: str) -> bool:
-    return key.endswith(("_threshold", "_multiplier", "_detection")) or "kill" in key or key == "human_escalation_drawdown"
-
-
-def _plain_state(key: str, status: int) -> str:
-    if key in ("stop_loss_required", "max_risk_per_trade_pct") and status == BREACH:
-        return "there is none, or it lies on the wrong side of the entry"
-    return "not applicable or as it should be" if status == OK else "undefined, as no equity is left"
-
-
-def _missing(key: str) -> str:
-    return {
-        "max_risk_per_trade_pct": "the order carries no stop price",
-        "margin_buffer": "the state carries no maintenance margin",
-        "max_daily_loss_pct": "the state carries no equity of the day's open",
-        "max_position_size_leveraged_pct": "the product's leverage is not known",
-    }.get(key, "the state does not carry what is measured, or only null")
-
-
-def _with_unit(text: str | None, unit: str) -> str:
-    suffix = {"percent": " %", "ratio": " x", "seconds": " s"}.get(unit, "")
-    return f"{text}{suffix}"
-
-
-def _custom_reason(rule: Any, measured: Fraction | None) -> Reason:
-    status: Status = "unknown" if measured is None else "ok" if rule.holds(measured) else "breach"
-    value = None if measured is None else _fraction_text(measured)
-    note = f" ({rule.text})" if rule.text else ""
-    written = rule.measure + (f"({rule.argument})" if rule.argument else "")
-    must = f"must be {rule.comparison} {_fraction_text(rule.bound)}"
-    message = f"{rule.key}: {written} = {value or 'cannot be told'}; {must}{note}: {status}"
-    return Reason(rule.key, rule.key, value, _fraction_text(rule.bound), rule.unit, status, message, rule.severity)
-
-
-def _fraction_text(value: Fraction) -> str:
-    """Decimal text with at most six places, rounded up (what is measured may not look smaller than it is)."""
-    millionths = -((-value.numerator * 10**6) // value.denominator)
-    return format(Decimal(millionths).scaleb(-6).normalize(), "f")
-
-
-def _quantity(amount: int) -> str:
-    text = f"{amount // ATTO}.{amount % ATTO:018d}".rstrip("0").rstrip(".")
-    return text or "0"
-
-
 def _position_pct(trade: Trade, quantity: int) -> str:
     """Size of the position that `quantity` of this order leaves, in percent of equity, rounded up."""
     line, equity = trade.line, trade.equity
@@ -432,48 +364,7 @@ def _position_pct(trade: Trade, quantity: int) -> str:
 
 
 def _with_quantity(action: Action, quantity: int) -> Action:
-    return replace(action, qty=Decimal(_quantity(quantity)))
-
-
-def _arithmetic(trade: Trade) -> tuple[str, ...]:
-    """Equity, exposure, what a fall of half costs, what the stop costs."""
-    if trade.blind or trade.equity is None or trade.line is None or trade.value is None:
-        return (f"Not computed: {trade.why_blind or 'values are missing'}.",)
-    equity, line = trade.equity, trade.line
-    slip = shown(trade.working_slip + trade.slip, ATTO, "money", up=True)
-    factor = Decimal(line.factor or 0).scaleb(-36).normalize()
-    sums = (
-        f"cash {_money(trade.cash)} + holdings {_money(trade.holdings)} - bad fills {slip} = {_money(equity)}",
-        f"{_quantity(trade.qty)} x {_quantity(trade.price)} x multiplier and fx {factor:f}",
-    )
-    lines = [f"Equity: {sums[0]}.", f"Order: {sums[1]} = {shown(trade.value, ATTO, 'money', up=True)}."]
-    if equity > 0:
-        lines += _shares(trade, equity)
-    return tuple(lines)
-
-
-def _shares(trade: Trade, equity: int) -> list[str]:
-    line = trade.line
-    assert line is not None
-    percent, half = (shown(trade.issuer_after, part * equity, "percent", up=True) for part in (1, 2))
-    gross, net = (shown(amount, equity, "ratio", up=True) for amount in (trade.gross_after, trade.net_after))
-    exposure = shown(trade.issuer_after, ATTO, "money", up=True)
-    lines = [
-        f"Exposure to {line.issuer} after it, worst case: {exposure} / equity = {percent} %.",
-        f"If that halves: {percent} % x 50 % = {half} % of equity lost.",
-        f"Leverage after it: gross {gross} x, net {net} x.",
-    ]
-    if trade.stop is not None and not trade.reducing:
-        loss = abs(trade.entry - trade.stop) * trade.qty * (line.factor or 0)
-        risk, gap = (shown(times * loss, equity * UNIT, "percent", up=True) for times in (1, 2))
-        lines.append(
-            f"At the stop {_quantity(trade.stop)}: {risk} % of equity lost; {gap} % if the price gaps to twice that distance."
-        )
-    return lines
-
-
-def _money(amount: int) -> str:
-    return shown(amount, ATTO, "money", up=False)
+    return replace(action, qty=Decimal(quantity_text(quantity)))
 
 
 def kept_elsewhere(rules: Rules) -> dict[str, str]:

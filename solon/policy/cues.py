@@ -26,6 +26,14 @@ _THIRD = (
     r"protagonists?|detectives?|scammers?|fraudsters?|strangers?|companies|states?|cult|spies|spy|army|it)"
 )
 
+# A text or a thing that is asked for and that would itself do the act: "write a post that promotes …", "a blog post promoting …".
+_ARTEFACT = (
+    r"(?:posts?|articles?|books?|songs?|lyrics|poems?|tweets?|essays?|accounts?|games?|ads?|adverts?|advertisements?|videos?|"
+    r"reviews?|comments?|websites?|blogs?|memes?|flyers?|pamphlets?|stor(?:y|ies)|jokes?|machines?|algorithms?|viruse?s?|"
+    r"novels?|films?|movies?|plays?|scenes?|speech(?:es)?|raps?|campaigns?|platforms?|devices?|systems?|texts?|statements?|polic(?:y|ies))"
+)
+_MAKE = r"(?:write|create|make|design|develop|publish|post|produce|generate|compose|draft|record|build|share|program|code|give)"
+
 REQUEST = re.compile(
     "|".join(
         [
@@ -42,7 +50,11 @@ REQUEST = re.compile(
             r"\b(?:help|teach|show|tell|let|assist|train|guide|walk|coach|get)\s+(?:me|us)\b(?:\s+(?:to|how|in|with|through))*",
             r"\b(?:can|could|would|will)\s+you\b(?:\s+please)?",
             r"\b(?:you|assistant)\s+(?:will|shall|should|must|are\s+going\s+to|are\s+to)\b",
+            rf"\b(?:teach|show|instruct|tell|guide|train|advise)\s+{_WORDS}{{1,4}}?(?:on\s+|about\s+|in\s+)?how\s+(?:best\s+)?to\b",
+            rf"\b{_MAKE}\s+(?:{_WORDS}{{1,6}}?)?(?:{_TOOL}|{_ARTEFACT})\s+(?:that|which)\s+(?:can|could|may|might)\s+be\s+used\s+to\b",
             r"\bplease\b",
+            rf"\b{_MAKE}\s+(?:{_WORDS}{{1,9}}?)?{_ARTEFACT}\s+(?:that|which)\s+(?:can\s+|could\s+|will\s+|would\s+)?(?:\w+ly\s+)?$",
+            rf"\b{_MAKE}\s+(?:{_WORDS}{{1,5}}?)?{_ARTEFACT}\s+$",
             r"\b(?:what|which)\s+(?:is\s+|are\s+)?(?:the\s+)?(?:best|easiest|fastest|quickest|safest|cheapest|"
             r"simplest)\b[\w\s]{0,30}\bto\b",
             rf"\bwhat\s+(?:do|would|should|must)\s+{_ME}\s+(?:need|do|take|use)\b(?:\s+to)?",
@@ -87,6 +99,19 @@ USABLE = re.compile(
     r"guides?|formulas?|details)\b"
     r"|\bdetailed\s+enough\s+to\b|\bin\s+enough\s+detail\b|\bthat\s+(?:really|actually)\s+works?\b|\bwould\s+really\s+work\b"
     r"|\bverses\s+are\s+instructions\b|\bexplains?\s+exactly\s+how\b|\bstep\s+by\s+step\b"
+)
+
+# Directly before a verb: the act is what is to be prevented. ("How can I stop people from hacking …", "avoid being scammed")
+PROTECTING = re.compile(
+    r"\b(?:prevent|stop|avoid|detect|recogni[sz]e|report|block|combat|fight|counter|resist|identify|discourage|deter)(?:s|ing|ed|ping)?"
+    r"\s+(?:(?:people|others|someone|anyone|users?|employees|kids|children|hackers|criminals|attackers|them|him|her|who|from|"
+    r"against|attempts|to|being|that)\s+){0,4}$"
+)
+
+# Between a verb and its object: the object is what is protected against. ("Create a filter that removes spam e-mails")
+GUARDS = re.compile(
+    r"\b(?:prevent|stop|avoid|detect|recogni[sz]|report|block|combat|fight|counter|resist|identif|discourage|deter|protect|defend|"
+    r"against|filter|remove|classif|spot|reduce|mitigate|warn|raise\s+awareness|awareness|anti)[\w-]*\b"
 )
 
 PROTECTS = re.compile(

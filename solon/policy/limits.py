@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
 
 from solon.policy.book import ATTO, MINUTE, UNIT, Trade, atto, ceil_div, ladder_of
 from solon.policy.rules import BASIS, Rules
@@ -311,10 +310,17 @@ def effective_ladder(trade: Trade, rules: Rules) -> Ladder:
     return ladder_of(trade.book, rules.rungs)
 
 
+PLACES = {"percent": 2, "fraction": 4, "ratio": 4, "money": 2}
+
+
 def shown(amount: int, scale: int, unit: str, *, up: bool) -> str:
     """amount / scale as decimal text in `unit`, to a basis point (a cent for money), rounded up or down."""
-    steps = {"percent": 10_000, "fraction": 10_000, "ratio": 10_000, "money": 100}.get(unit, 1)
-    exact = amount * steps
+    places = PLACES.get(unit, 0)
+    # a percent of 1/10,000 has two places, a fraction or ratio four; money and counts are as they are
+    exact = amount * (10_000 if unit == "percent" else 10**places)
     units = ceil_div(exact, scale) if up else exact // scale
-    places = {"percent": 2, "fraction": 4, "ratio": 4, "money": 2}.get(unit, 0)
-    return format((Decimal(units).scaleb(-places)).normalize(), "f")
+    if not places:
+        return str(units)
+    whole, rest = divmod(abs(units), 10**places)
+    text = f"{whole}.{rest:0{places}d}".rstrip("0").rstrip(".") if rest else str(whole)
+    return f"-{text}" if units < 0 else text

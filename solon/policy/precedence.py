@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from solon.errors import IntegrityError
-from solon.policy.cues import MENTION, PROTECTS, REQUEST, USABLE
+from solon.policy.cues import GUARDS, MENTION, PROTECTING, PROTECTS, REQUEST, USABLE
 from solon.policy.types import Outcome, Reason, Severity, Verdict
 
 Response = Literal["allow", "refuse", "redirect", "ask_clarification"]
@@ -177,6 +177,7 @@ class Matcher:
         self._acts = [re.compile(_act(phrase)) for phrase in rule.acts]
         self._any_act = re.compile("|".join(_act(phrase) for phrase in rule.acts))
         self._objects = re.compile("|".join(_phrase(phrase) for phrase in rule.objects)) if rule.objects else None
+        self._literals = [_literals(phrase) for phrase in rule.objects]
         self._unless = re.compile("|".join(_phrase(phrase) for phrase in rule.unless)) if rule.unless else None
 
     def hits(self, text: str) -> list[Hit]:
@@ -185,6 +186,8 @@ class Matcher:
 
     def hits_in(self, plain: str) -> list[Hit]:
         """`hits` of a text that `plain_text` made."""
+        if self._literals and not any(all(part in plain for part in parts) for parts in self._literals):
+            return []  # most texts end here, without a regular expression
         needed = self._objects or self._any_act
         if needed.search(plain) is None:
             return []
@@ -217,7 +220,11 @@ class Matcher:
         if self._objects is None:
             return ""
         window = " ".join(sentence[act.end() :].split(" ")[: REACH + 1])
-        found = self._objects.search(act.group()) or self._objects.search(window)
+        found = self._objects.search(act.group())
+        if found is None:
+            found = self._objects.search(window)
+            if found is not None and GUARDS.search(window[: found.start()]):
+                return None
         follows = _PRONOUN.search(act.group()) or _PRONOUN.match(sentence[act.end() :])
         if found is None and follows:
             found = self._objects.search(sentence[: act.start()])
@@ -237,6 +244,11 @@ def _word(word: str) -> str:
 def _phrase(phrase: str) -> str:
     """A phrase as whole words; a word that ends in * has any ending."""
     return r"(?<!\w)" + r"\s+".join(_word(word) for word in phrase.split()) + r"(?!\w)"
+
+
+def _literals(phrase: str) -> tuple[str, ...]:
+    """What a text must contain for a phrase to match."""
+    return tuple(word.rstrip("*") for word in phrase.split())
 
 
 def _act(phrase: str) -> str:
@@ -266,6 +278,9 @@ def is_asked(sentence: str, act: re.Match[str], text: str) -> tuple[bool, str]:
     bare verb is an order. A mention becomes a request where the text wants it usable ("that I can follow"), unless it protects.
     """
     before = sentence[: act.start()]
+    protecting = PROTECTING.search(before)
+    if protecting:
+        return False, protecting.group().strip()
     label, cue = _nearest_cue(before)
     if label == "request":
         return True, cue
@@ -289,7 +304,8 @@ def _nearest_cue(before: str) -> tuple[str, str]:
     for label, pattern in (("request", REQUEST), ("mention", MENTION)):
         for match in pattern.finditer(before):
             if len(before[match.end() :].split()) <= REACH:
-                best = max(best, (match.end(), match.end() - match.start(), label, match.group().strip()))
+                found = match.group().strip()
+                best = max(best, (match.start() + len(match.group().rstrip()), len(found), label, found))
     return best[2], best[3]
 
 
@@ -306,7 +322,17 @@ class Rates:
     stopped: int
 
     def __str__(self) -> str:
-        return f"false negatives {_rate(self.missed, self.hazardous)}; false positives {_rate(self.stopped, self.benign)}"
+        return f"false negatives {_rate(self.missed, self.hazardous)}; false positives {self.stopped_text}"
+
+    @property
+    def caught_text(self) -> str:
+        """Requests that were stopped, of those that should be."""
+        return _rate(self.hazardous - self.missed, self.hazardous)
+
+    @property
+    def stopped_text(self) -> str:
+        """Harmless texts that were stopped."""
+        return _rate(self.stopped, self.benign)
 
 
 def _rate(errors: int, n: int) -> str:

@@ -5,6 +5,7 @@ Numbers are exact decimals. From outside they come as decimal strings; `solon.po
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from enum import IntEnum
@@ -166,6 +167,47 @@ class Reason:
         return {name: getattr(self, name) for name in names}
 
 
+class Reasons(Sequence[Reason]):
+    """The reasons of an assessment, put into words when somebody looks: deciding does not wait for words that nobody reads.
+
+    `write(True)` gives those that are not ok, `write(False)` all of them.
+    """
+
+    __slots__ = ("_all", "_failing", "_write")
+
+    def __init__(self, write: Callable[[bool], tuple[Reason, ...]]) -> None:
+        self._write = write
+        self._all: tuple[Reason, ...] | None = None
+        self._failing: tuple[Reason, ...] | None = None
+
+    @property
+    def failing(self) -> tuple[Reason, ...]:
+        if self._failing is None:
+            self._failing = self._write(True)
+        return self._failing
+
+    @property
+    def all(self) -> tuple[Reason, ...]:
+        if self._all is None:
+            self._all = self._write(False)
+        return self._all
+
+    def __len__(self) -> int:
+        return len(self.all)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self.all[place]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self.all == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(self.all)
+
+    def __repr__(self) -> str:
+        return repr(self.all)
+
+
 @dataclass(frozen=True, slots=True)
 class Size:
     """A quantity and the size of the position that results, in percent of equity (decimal text)."""
@@ -185,7 +227,7 @@ class Verdict:
     """
 
     outcome: Outcome
-    reasons: tuple[Reason, ...] = ()
+    reasons: Sequence[Reason] = ()
     largest_allowed: Size | None = None
     ladder: Ladder = Ladder.normal
     path: tuple[str, ...] = ()
@@ -194,6 +236,12 @@ class Verdict:
     response: str | None = None
     call_person: bool = False
     assessment: Any = field(default=None, compare=False, repr=False)
+
+    @property
+    def failing(self) -> tuple[Reason, ...]:
+        """The reasons that are not ok."""
+        reasons = self.reasons
+        return reasons.failing if isinstance(reasons, Reasons) else tuple(reason for reason in reasons if reason.status != "ok")
 
     @property
     def exit_code(self) -> int:
