@@ -2,7 +2,7 @@
 
     python -m benchmarks.proof_architectures [--only qwen2 …]
 
-`nano` makes the pairs; the folder is trained by SFT and DPO, merged, evaluated, and opened again in each form of the MODEL grammar.
+`nano` makes the pairs; the folder is trained by SFT and DPO, merged, evaluated, and opened again as a run and as BASE+ADAPTER.
 Random weights show that the machinery fits an architecture, nothing else. Chat templates: ChatML, one that refuses system turns,
 and none.
 """
