@@ -78,8 +78,8 @@ def prepare(config: RunConfig) -> Job:
 
 
 def prepare_evaluation(config: RunConfig) -> Job:
-    """The same for a measurement alone: every prompt of a file (those that its `split` column holds out, if it has one), or the
-    built-in held-out ones.
+    """The same for a measurement alone: every prompt of a file that no `split` column puts into training, or the built-in
+    held-out ones.
 
     Raises:
         InputError: a file, setting or filter was refused.
@@ -90,11 +90,8 @@ def prepare_evaluation(config: RunConfig) -> Job:
     if config.prompts == BUILTIN:
         prompts = [p for p in load_builtin() if p.split in HELD_OUT]
     else:
-        given = with_groups(load_prompts(config.prompts))
-        if any(p.split for p in given):
-            prompts = [p for p in given if p.split in HELD_OUT]
-        else:
-            prompts = [p.model_copy(update={"split": "file"}) for p in given]
+        given = [p.model_copy(update={"split": p.split or "file"}) for p in with_groups(load_prompts(config.prompts))]
+        prompts = [p for p in given if p.split in HELD_OUT]
     if not prompts:
         raise InputError("prompts: expected at least one held-out row, got none", mend="leave the split column out, or name test")
     chosen = choose(prompts, hazards=config.hazards, personas=config.personas, limit=config.max_prompts, seed=config.seed)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from solon.errors import ConfigError
+from solon.errors import ConfigError, InputError
 from solon.run.config import RunConfig, load_config, plain_config, render_config
 
 
@@ -92,3 +92,16 @@ def test_nano_is_warned_of(tmp_path: Path) -> None:
     assert said() == []
     assert any("half learned" in w for w in said("critique.policy=all"))
     assert any("not made for the constitution 'assistant'" in w for w in said("constitution=assistant"))
+
+
+def test_a_measurement_takes_every_prompt_but_those_for_training(tmp_path: Path) -> None:
+    from solon.run.prepare import prepare_evaluation
+
+    file = tmp_path / "p.csv"
+    file.write_text("prompt,split,set\na,,\nb,train,\nc,test,benign\nd,validation,\n")
+    job = prepare_evaluation(load_config(None, {"prompts": str(file)}))
+    assert [(p.prompt, p.split, p.set) for p in job.held_out] == [("a", "file", "hazardous"), ("c", "file", "benign")]
+    assert len(prepare_evaluation(load_config(None, {})).held_out) == 853
+    file.write_text("prompt,split\na,train\n")
+    with pytest.raises(InputError, match="at least one held-out row"):
+        prepare_evaluation(load_config(None, {"prompts": str(file)}))
