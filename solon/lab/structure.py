@@ -9,7 +9,7 @@ from torch import nn
 
 
 class Structure:
-    """A shallow picture of every module's own attributes, and of the memory behind every parameter and buffer.
+    """A shallow picture of every module's class and own attributes, and of the memory behind every parameter and buffer.
 
     It holds references, not copies: until a tensor is rebound it costs nothing.
     """
@@ -17,6 +17,7 @@ class Structure:
     def __init__(self, model: nn.Module) -> None:
         self.model = model
         self._attributes = [(module, _shallow(module.__dict__)) for module in model.modules()]
+        self._kinds = [type(module) for module, _ in self._attributes]
         tensors = [t for m in model.modules() for t in (*m._parameters.values(), *m._buffers.values()) if t is not None]
         self._memory = [(tensor, tensor.data) for tensor in tensors]
 
@@ -24,6 +25,8 @@ class Structure:
         """Whether a module, parameter or its memory was replaced since."""
         seen = list(self.model.modules())
         if [id(m) for m in seen] != [id(m) for m, _ in self._attributes]:
+            return True
+        if [type(module) for module, _ in self._attributes] != self._kinds:
             return True
         for module, kept in self._attributes:
             for registry in ("_parameters", "_buffers", "_modules"):
@@ -34,7 +37,9 @@ class Structure:
 
     def put_back(self) -> None:
         """Make every module's attributes, and every tensor's memory, the remembered ones again."""
-        for module, kept in self._attributes:
+        for (module, kept), kind in zip(self._attributes, self._kinds, strict=True):
+            if type(module) is not kind:  # parametrizations give a module a class of its own
+                module.__class__ = kind
             module.__dict__.clear()
             module.__dict__.update(_shallow(kept))
         for tensor, data in self._memory:

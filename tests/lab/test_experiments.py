@@ -208,6 +208,7 @@ def test_structural_edits_are_undone(model: torch.nn.Module) -> None:
         model.model.layers[0].mlp.up_proj = torch.nn.Linear(32, 48, bias=False)
         model.model.norm.weight.data = torch.zeros(32)
         model.model.layers[1].register_forward_hook(lambda *a: None)
+        torch.nn.utils.parametrizations.weight_norm(model.model.layers[1].mlp.up_proj)
         model.half()
     assert edit.outcome == "rolled_back"
     assert "structure" in codes(edit)
@@ -215,6 +216,7 @@ def test_structural_edits_are_undone(model: torch.nn.Module) -> None:
     assert model.model.layers[0].mlp.up_proj is layer
     assert model.model.norm.weight.data_ptr() == pointer
     assert not model.model.layers[1]._forward_hooks
+    assert type(model.model.layers[1].mlp.up_proj) is torch.nn.Linear
     assert bits(model) == before
 
 
