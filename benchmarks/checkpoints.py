@@ -190,16 +190,22 @@ def dcp_save(bench: Bench) -> None:
 
 
 def restores(bench: Bench) -> None:
-    """Whole and changed-only restores into the live model, after the saves of this round; files are warm."""
+    """Whole and changed-only restores into the live model, after the saves of this round; files are warm unless it says cold."""
     import torch.distributed.checkpoint as dcp
     from safetensors.torch import load_file
 
     store = Store(bench.folder / "store")
     target = store.log()[0].id
     state = bench.model.state_dict()
-    bench.time(
-        "torch.load + load_state_dict", lambda: bench.model.load_state_dict(torch.load(bench.folder / "t.pt", weights_only=True))
-    )
+
+    def torch_load() -> None:
+        bench.model.load_state_dict(torch.load(bench.folder / "t.pt", weights_only=True))
+
+    page_cache(bench.folder, cold=True)
+    bench.time("torch.load + load_state_dict, cold", torch_load)
+    bench.time("store: whole restore, verified, cold", lambda: store.restore(target, bench.model))
+    page_cache(bench.folder, cold=False)
+    bench.time("torch.load + load_state_dict", torch_load)
     bench.time(
         "safetensors load_file + load_state_dict",
         lambda: bench.model.load_state_dict(load_file(bench.folder / "s.safetensors"), strict=False),
@@ -217,6 +223,19 @@ def restores(bench: Bench) -> None:
     bench.time("store: changed only, declared", lambda: store.restore(target, bench.model, changed_only=True, trust_journal=True))
     if store.changed(bench.model, target):
         raise SystemExit("the declared restore did not restore everything")
+
+
+def page_cache(folder: Path, *, cold: bool) -> None:
+    """Have every file below `folder` in the page cache, or none."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            fd = os.open(path, os.O_RDONLY)
+            if cold:
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            else:
+                while os.read(fd, 16 * MIB):
+                    pass
+            os.close(fd)
 
 
 def extra_memory(action: Callable[[], Any]) -> float:
@@ -362,13 +381,13 @@ def write_page(report: dict[str, Any], times: dict[str, list[float]]) -> None:
     gates = [
         (g["gate"], f"{g['value']:g}", f"{g['sense']} {g['bound']:g}", "yes" if g["ok"] else "**no**") for g in report["gates"]
     ]
-    rows = [(name, spread([1000 * t for t in times[name]], "ms")) for name in report["seconds"]]
+    rows = [(name, spread([1000 * t for t in times[name]], "ms", 4)) for name in report["seconds"]]
     body = (
         f"Qwen2.5-0.5B's shapes, bf16, tied embedding: {report['bytes']:,} bytes in 290 tensors; one layer is 12 of them, "
         f"{report['layer_bytes']:,} bytes. {report['repeats']} rounds; each measures everything once, a one-layer save and its "
         f"floor {PAIRS} times in turn; one torch thread; load average {report['load']:.1f} at the start. A ratio is taken within "
         "each round; its median is shown, so that the disk's moods (it is shared) fall on both sides. Every peer's file is "
-        "synced, as the store's is. Files are warm when they are read.\n\n"
+        "synced, as the store's is. Files are in the page cache when they are read, except where it says cold.\n\n"
         + table(["promise", "measured", "bound", "held"], gates)
         + "\nMedian, and least to most:\n\n"
         + table(["what", "time"], rows)
