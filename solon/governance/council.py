@@ -22,8 +22,9 @@ from solon.governance import certificate as certificates
 from solon.governance.registry import Registry, follow
 from solon.governance.votes import Vote, VoteRefused, check, evidence, guilty, vote_of
 from solon.ledger.canonical import digest
+from solon.ledger.clocks import Steady, clock, uptime
 from solon.ledger.dsse import Envelope, read
-from solon.ledger.storage import AlreadyUsed, Ledger, clock
+from solon.ledger.storage import AlreadyUsed, Ledger
 from solon.policy.council import ActionOrder, Counted, Mode, Tally, tally
 from solon.policy.council import Vote as Ballot
 
@@ -62,10 +63,12 @@ class Council:
         mode: Mode = "risk_manager_veto",
         order: ActionOrder | None = None,
         now: Callable[[], int] = clock,
+        ticks: Callable[[], int] = uptime,
     ) -> None:
         """`constitution` is its hash; `threshold` its share of yes-votes, where it asks for more than the registry."""
         self.registry, self.constitution, self.ledger, self.threshold = registry, constitution, ledger, threshold
-        self.mode, self.order, self.now = mode, order or ActionOrder(), now
+        self.mode, self.order = mode, order or ActionOrder()
+        self.now = Steady(now, ticks, least=ledger.last_time)
         self.slots: dict[str, Slot] = {}
         self.convicted: set[str] = set()
         self._used: set[tuple[str, int]] = set()

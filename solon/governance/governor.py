@@ -323,7 +323,7 @@ class Governor:
             record, reason="; ".join(r.text for r in verdict.failing)[:500] or "escalated", severity="medium",
             exposure=exposure_of(verdict), agent=action.agent,
         )  # fmt: skip
-        return replace(verdict, path=(*verdict.path, f"review {asked.id}: {asked.outcome(self.now())}"))
+        return replace(verdict, path=(*verdict.path, f"review {asked.id}: {asked.outcome(self.reviews.now())}"))
 
     def _submit(self, body: dict[str, Any], action: Action, verdict: Verdict, fresh: State | None) -> Future[int] | None:
         if self.ledger is None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +18,10 @@ from typing import Any, Literal
 from solon.errors import CheckFailed, InputError, IntegrityError
 from solon.governance.registry import Registry
 from solon.ledger.canonical import digest
+from solon.ledger.clocks import clock, uptime
 from solon.ledger.dsse import Envelope, read, seal
 from solon.ledger.keys import PrivateKey
-from solon.ledger.storage import Ledger, clock
+from solon.ledger.storage import Ledger
 
 Status = Literal["ACTIVE", "REQUESTED", "CONFIRMED", "UNCONFIRMED"]
 LEASE = 1_000_000  # microseconds
@@ -65,12 +65,6 @@ class SwitchState:
     @property
     def stopped(self) -> bool:
         return self.status != "ACTIVE"
-
-
-def uptime() -> int:
-    """Microseconds on a clock that no one can set, running through sleep."""
-    source = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    return time.clock_gettime_ns(source) // 1000
 
 
 def boot_id() -> str:

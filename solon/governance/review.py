@@ -20,9 +20,10 @@ from typing import Any, Literal
 from solon.errors import CheckFailed, InputError, IntegrityError
 from solon.governance.registry import Registry
 from solon.ledger.canonical import digest
+from solon.ledger.clocks import Steady, clock, uptime
 from solon.ledger.dsse import Envelope, read, seal
 from solon.ledger.keys import PrivateKey
-from solon.ledger.storage import AlreadyUsed, Ledger, clock
+from solon.ledger.storage import AlreadyUsed, Ledger
 from solon.policy.types import Severity
 
 Outcome = Literal["PENDING", "APPROVED", "DENIED", "EXPIRED", "PARKED"]
@@ -86,8 +87,10 @@ class ReviewQueue:
         cap: int = 30,
         cap_agent: int = 10,
         now: Callable[[], int] = clock,
+        ticks: Callable[[], int] = uptime,
     ) -> None:
-        self.ledger, self.registry, self.cap, self.cap_agent, self.now = ledger, registry, cap, cap_agent, now
+        self.ledger, self.registry, self.cap, self.cap_agent = ledger, registry, cap, cap_agent
+        self.now = Steady(now, ticks, least=ledger.last_time)
         self.tickets: dict[str, Ticket] = {}
         self._lock = threading.RLock()
         self._rebuild()

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from solon.errors import EnvironmentRefused, InputError, IntegrityError, SolonEr
 from solon.ledger import checkpoint as tips
 from solon.ledger.canonical import canonical, parse
 from solon.ledger.checkpoint import Checkpoint
+from solon.ledger.clocks import clock
 from solon.ledger.keys import PrivateKey, PublicKey
 from solon.ledger.tree import HASH, Tree, leaf_hash
 
@@ -79,9 +80,9 @@ class Entry:
 Job = tuple[bytes, str | None, "Future[int]"]
 
 
-def clock() -> int:
-    """Microseconds since 1970 UTC."""
-    return time.time_ns() // 1000
+def micros_of(text: str) -> int:
+    """The inverse of `time_text`."""
+    return (datetime.fromisoformat(text) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def time_text(micros: int) -> str:
@@ -342,6 +343,11 @@ class Ledger:
     @property
     def size(self) -> int:
         return self.tree.size
+
+    @property
+    def last_time(self) -> int:
+        """When the last entry was made (microseconds since 1970); 0 where there is none."""
+        return micros_of(self.entry(self.size - 1).record["at"]) if self.size else 0
 
     @property
     def tip(self) -> Checkpoint:
