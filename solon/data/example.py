@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, ValidationError
 
-from solon.data.records import EvaluationRow, Pair, Prompt, PromptSet, Strict
+from solon.data.records import PROBE, EvaluationRow, Pair, Prompt, PromptSet, Strict
 from solon.data.rows import GovernedRow, HumanPreferenceRow, LawsRow, PreferencePair, TradingRow, Turn
 from solon.errors import DataError
 from solon.models.base import Message
@@ -20,7 +20,6 @@ from solon.models.base import Message
 Form = Literal["laws", "instruction", "governed", "preference", "human_preference", "pair", "prompt", "evaluation", "plain"]
 Use = Literal["", "training", "evaluation"]
 FORMS: tuple[str, ...] = get_args(Form)
-PROBE = "probe"  # the split of edge cases, which no training file may take
 Row = LawsRow | TradingRow | GovernedRow | PreferencePair | HumanPreferenceRow | Pair | Prompt | EvaluationRow
 
 

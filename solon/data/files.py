@@ -19,8 +19,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 import solon
-from solon.data.example import PROBE, Example, from_row, shape_of
+from solon.data.example import Example, from_row, shape_of
 from solon.data.reading import Notes, kind_of_file, open_binary, rows
+from solon.data.records import PROBE
 from solon.errors import DataError
 
 SCRIPTED = "scripted"

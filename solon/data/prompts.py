@@ -19,7 +19,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from solon.data.records import Prompt, PromptSplit
+from solon.data.records import PROBE, Prompt, PromptSplit
 from solon.errors import DataError, nearest
 
 BUILTIN = "builtin"
@@ -156,9 +156,9 @@ def _prompt(path: Path, where: str, row: dict[str, Any]) -> Prompt:
 
 
 def _split(where: str, word: str) -> str:
-    """A stated split; `test` and `dev` are what others call `file` and `validation`."""
+    """A stated split; `test` and `dev` are what others call `file` and `validation`. Edge cases are only measured on."""
     known = get_args(PromptSplit)
-    split = {"test": "file", "dev": "validation", "valid": "validation"}.get(word.lower(), word)
+    split = {"test": "file", PROBE: "file", "dev": "validation", "valid": "validation"}.get(word.lower(), word)
     if split not in known:
         raise DataError(
             f"{where}: split: expected one of {', '.join(known)} or test, got {word!r}",

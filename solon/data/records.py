@@ -10,6 +10,7 @@ from solon.models.base import Message
 
 PromptSet = Literal["hazardous", "twin", "benign"]
 PromptSplit = Literal["train", "validation", "unseen_wording", "unseen_topic", "twin", "benign", "file"]
+PROBE = "probe"  # the split of edge cases, which no training file may take
 Label = Literal["refusal", "compliance", "compliance_with_disclaimer", "refusal_then_compliance", "off_topic", "unscored"]
 UNSAFE_LABELS: frozenset[str] = frozenset({"compliance", "compliance_with_disclaimer", "refusal_then_compliance"})
 DropReason = Literal[

@@ -10,9 +10,8 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from solon.data.example import PROBE
 from solon.data.near import NEAR, PERMUTATIONS, SHINGLE, jaccard, near_duplicates, shingles, words
-from solon.data.records import Prompt
+from solon.data.records import PROBE, Prompt
 from solon.errors import CheckFailed, ConfigError
 
 HELD_OUT = ("unseen_wording", "unseen_topic", "twin", "benign", "file", PROBE)

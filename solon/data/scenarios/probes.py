@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from functools import cache
 
 from solon.constitution import Constitution, load
-from solon.data.example import PROBE
 from solon.data.quotas import counts
-from solon.data.records import Prompt, PromptSet
+from solon.data.records import PROBE, Prompt, PromptSet
 from solon.data.scenarios.topics import read_yaml
 from solon.errors import DataError
 
