@@ -40,9 +40,10 @@ def framings() -> Mapping[str, Any]:
 
 
 @cache
-def _roles() -> tuple[tuple[str, str], ...]:
-    pairs = (entry.split("|") for entry in framings()["roles"])
-    return tuple((role.strip(), domain.strip()) for role, domain in pairs)
+def _roles() -> tuple[tuple[str, str, bool], ...]:
+    """(role, domain, whether it is a job that one works as)."""
+    parts = ([part.strip() for part in entry.split("|")] for entry in framings()["roles"])
+    return tuple((role, domain, not more) for role, domain, *more in parts)
 
 
 def suits(topic: Topic, difficulty: str) -> bool:
@@ -97,9 +98,10 @@ def fill(act: Act, draw: Draw) -> dict[str, str]:
 def talk(draw: Draw) -> dict[str, str]:
     """Persona, small talk and slots for a prompt. `role` with its `domain`; sentences are already filled."""
     texts = framings()
-    role, domain = draw.one(_roles())
+    role, domain, is_job = draw.one(_roles())
     values = draw.filler() | {"role": role, "domain": domain, "genre": draw.one(texts["genres"])}
-    for part, plural in (("who", "who"), ("opener", "openers"), ("motive", "motives")):
+    values["who"] = draw.one([who for who in texts["who"] if is_job or "work as" not in who]).format(**values)
+    for part, plural in (("opener", "openers"), ("motive", "motives")):
         values[part] = draw.one(texts[plural]).format(**values)
     for part in ("thanks", "length", "setting"):
         values[part] = draw.one(texts[part]).format(**values)

@@ -35,7 +35,7 @@ def dispute(desk: Desk, ballots: Sequence[Ballot] | None = None) -> Draft:
     question = "How is this resolved?" if given else desk.question(CATEGORY)
     said = "; ".join(_ballot_words(*ballot) for ballot in ballots)
     instruction = desk.told(
-        "council", n=str(len(ballots)), symbol=symbol, size=percent(size), votes=said[0].upper() + said[1:], question=question
+        "council", n=str(len(ballots)), symbol=symbol, size=percent(size), votes=f"Votes: {said}", question=question
     )
     sections = [
         ("MULTI-AGENT CONSENSUS PROTOCOL ACTIVATED", _protocol(counted, threshold)),
@@ -99,7 +99,7 @@ def _kind(counted: Tally) -> str:
 
 
 def _ballot_words(name: str, action: str, sure: int, veto: bool) -> str:
-    return f"{name}: {_plain(action)}{' (veto)' if veto else ''}, {sure}% confidence"
+    return f"{name} ({_plain(action)}{', veto' if veto else ''}, {sure}% confidence)"
 
 
 def _protocol(counted: Tally, threshold: Fraction) -> str:
