@@ -16,7 +16,8 @@ from solon.constitution import load, parse_text
 from solon.data.quotas import counts
 from solon.data.rows import GovernedRow
 from solon.data.scenarios.governed import SHARES, full_input, generate, parse_input, telemetry_of
-from solon.data.scenarios.governed_telemetry import CONFLICTS, conflict_of
+from solon.data.scenarios.governed_telemetry import CONFLICTS, conflict_of, trust_band
+from solon.data.scenarios.topics import read_yaml
 from solon.errors import DataError
 from solon.policy.escalation import (
     DECISIONS,
@@ -232,3 +233,15 @@ def test_a_category_without_telemetry_is_refused_not_left_out() -> None:
     strict = parse_text(OWN.format(trust="0.8", emotions="[ANXIOUS]"), "strict.md")
     with pytest.raises(DataError, match="medium"):
         generate(100, strict)
+
+
+def test_firmness_of_tone_follows_the_band_of_trust(rows: list[GovernedRow]) -> None:
+    assert [trust_band(Decimal(t)) for t in ("1", "0.9", "0.89", "0.7", "0.5", "0.49", "0.3", "0.29", "0")] == [
+        "very_high", "very_high", "high", "high", "medium", "low", "low", "very_low", "very_low",
+    ]  # fmt: skip
+    texts = read_yaml("governed_replies.yaml")
+    for row in rows:
+        known = row.training_metadata
+        if known.category in ("high", "medium"):
+            openings = texts[known.category]["open"][trust_band(Decimal(str(known.trust)))]
+            assert row.response.startswith(tuple(openings)), row.response

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from decimal import Decimal
 from functools import cache
 from random import Random
 from string import Formatter
@@ -20,7 +21,7 @@ from typing import Any
 from solon.constitution import Constitution
 from solon.data.quotas import Share, asked_counts, counts
 from solon.data.rows import GovernedMetadata, GovernedRow
-from solon.data.scenarios.governed_telemetry import Conflict, TelemetryDraw
+from solon.data.scenarios.governed_telemetry import TRUST_BANDS, Conflict, TelemetryDraw, trust_band
 from solon.data.scenarios.topics import read_yaml
 from solon.errors import CheckFailed, DataError
 from solon.policy.escalation import (
@@ -114,7 +115,7 @@ class _Writer:
         category = governed_category(telemetry, self.policy)
         for _ in range(TRIES):
             subject = self.rng.choice(_subjects(telemetry.domain or "general"))
-            text, reply = self._prompt(subject), self._reply(subject, category, telemetry.domain)
+            text, reply = self._prompt(subject), self._reply(subject, category, telemetry)
             if (text, reply) not in self.seen:
                 break
         self.seen.add((text, reply))
@@ -128,7 +129,8 @@ class _Writer:
         before = "" if subject.get("direct") else self.rng.choice(parts["before"])
         return before + self.rng.choice(subject["asks"]) + self.rng.choice(parts["after"])
 
-    def _reply(self, subject: Mapping[str, Any], category: str, domain: str | None) -> str:
+    def _reply(self, subject: Mapping[str, Any], category: str, telemetry: Telemetry) -> str:
+        domain = telemetry.domain
         staked = bool(domain) and str(domain).lower() not in NO_DOMAIN
         parts, rng = _texts()[category], self.rng
         values = _capitalised({
@@ -139,10 +141,20 @@ class _Writer:
         })  # fmt: skip
         if not staked:
             values["answer"] = values["Answer"]
-        said = [_fill(rng.choice(choices), values) for name, choices in parts.items() if name in _kept(parts, rng)]
+        kept = _kept(parts, rng)
+        said = [_fill(rng.choice(_fitting(choices, telemetry)), values) for name, choices in parts.items() if name in kept]
         if staked and "answer" in parts:
             said.insert(2, rng.choice(_texts()["case"]))
         return " ".join(sentence for sentence in said if sentence)
+
+
+def _fitting(choices: Any, telemetry: Telemetry) -> list[str]:
+    """The sentences of a part; where they stand by band of trust, those of the telemetry's band or of the nearest above it."""
+    if not isinstance(choices, Mapping):
+        return list(choices)
+    names = [name for name, _ in TRUST_BANDS]
+    own = names.index(trust_band(telemetry.trust or Decimal(0)))
+    return next(choices[name] for name in (*names[own::-1], *names[own:]) if name in choices)
 
 
 def _kept(parts: Mapping[str, Any], rng: Random) -> set[str]:

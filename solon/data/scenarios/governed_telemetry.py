@@ -40,6 +40,11 @@ SIDES = {
 DECISION_WEIGHTS = (45, 35, 5, 10, 5)  # in the order of DECISIONS
 NO_DOMAIN_WEIGHT = 2  # a request without a domain is drawn as often as those of two domains
 TRIES = 2_000
+# The documented bands of trust, highest first, each from its bound on. Firmness of tone follows them; whether a person is called never does.
+TRUST_BANDS = tuple(
+    (name, Decimal(bound))
+    for name, bound in (("very_high", "0.9"), ("high", "0.7"), ("medium", "0.5"), ("low", "0.3"), ("very_low", "0"))
+)
 Grounds = tuple[Decimal, str | None]  # trust, domain
 Feeling = tuple[str, Decimal]  # emotion, intensity
 
@@ -61,6 +66,11 @@ def conflict_of(telemetry: Telemetry, policy: EscalationPolicy) -> Conflict | No
     if trust > policy.trust_below and domain and domain.lower() not in NO_DOMAIN and domain.lower() in policy.domains:
         return "medium_trust_high_stakes" if policy.domains[domain.lower()] > policy.trust_below else None
     return None
+
+
+def trust_band(trust: Decimal) -> str:
+    """The band that a trust score in [0, 1] falls into."""
+    return next(name for name, bound in TRUST_BANDS if trust >= bound)
 
 
 class TelemetryDraw:
