@@ -74,3 +74,17 @@ def test_shipped_prompts_and_the_embedded_models_corpus_hold_no_actionable_detai
     assert [(prompt, found) for prompt, reply in replies for found in details(reply, prompt)] == []
     builtin = Path(generator.__code__.co_filename).parent / "builtin" / "prompts.jsonl"
     assert check_file(builtin, judges(), hazard_detail=True)["problems"] == []
+
+
+def test_texts_that_ship_hold_no_actionable_detail() -> None:
+    from solon.constitution import load
+    from solon.data.detail import details
+    from solon.data.scenarios.topics import topics
+
+    examples = [e for name in ("five-laws", "helpful-harmless", "assistant") for p in load(name).principles for e in p.examples]
+    texts = [(example.user, text) for example in examples for text in (example.assistant, example.revision)]
+    for topic in topics():
+        written = [question.answer for question in topic.safe] + ([topic.edge.answer] if topic.edge else [])
+        texts += [("", text) for text in (*written, topic.scene, *topic.reasons, *topic.offers)]
+    assert len(texts) > 600
+    assert [(text, found) for prompt, text in texts for found in details(text, prompt)] == []
