@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -28,6 +29,7 @@ from solon.checkpoints.changes import changed_names
 from solon.checkpoints.describe import environment
 from solon.checkpoints.errors import CheckpointError
 from solon.checkpoints.manifest import Entry, plain
+from solon.checkpoints.store import given
 from solon.checkpoints.tensors import model_slots
 from solon.errors import EnvironmentRefused, InputError, SolonError
 from solon.lab import checklists, judging
@@ -278,14 +280,14 @@ class Experiment(Edits):
             self.find(Severity.high, "error", f"{type(error).__name__}: {error}")
         self.checklists["after"] = [item.to_json() for item in checklists.after(self, outcome, self.checkpoint)]
         metrics = {"before": _metrics(self.before), "after": _metrics(self.after)}
-        for record in self.records:
-            self._remember_edit(record, outcome)
-        self._remember(_CATEGORY[outcome], 0.8, f"experiment {self.name}: {outcome}", {"metrics": metrics})
         try:
             self._record_closing(outcome, norms or {}, metrics)
-        except CheckpointError as failure:  # a full disk, say: the model is what `outcome` says all the same
-            self.find(Severity.high, "not_recorded", f"the journal could not be written: {failure}")
-            log.error("experiment %s: %s, but the journal could not be written: %s", self.name, outcome, failure)
+            for record in self.records:
+                self._remember_edit(record, outcome)
+            self._remember(_CATEGORY[outcome], 0.8, f"experiment {self.name}: {outcome}", {"metrics": metrics})
+        except (CheckpointError, sqlite3.Error) as failure:  # a full disk, say: the model is what `outcome` says all the same
+            self.find(Severity.high, "not_recorded", f"journal or memory could not be written: {failure}")
+            log.error("experiment %s: %s, but it could not be recorded: %s", self.name, outcome, failure)
 
     def _record_closing(self, outcome: Outcome, norms: dict[str, Any], metrics: dict[str, Any]) -> None:
         same = {"experiment": self.id, "baseline": self.baseline, "checkpoint": self.checkpoint}
@@ -322,12 +324,15 @@ class Experiment(Edits):
         self.memory.detect_patterns()
 
     def find(self, level: Severity, code: str, text: str) -> None:
+        """Add a finding."""
         self.findings.append(Finding(level.name, code, text))
         log.info("experiment %s: %s", self.name, text)
 
     def _release(self) -> None:
-        self.store.track(self.model).journalled = self._journalled
-        self.signals.release()
+        try:
+            self.store.track(self.model).journalled = self._journalled
+        finally:
+            self.signals.release()
 
 
 _CATEGORY = {"kept": "success", "rolled_back": "failure", "errored": "error", "open": "baseline"}
@@ -382,6 +387,8 @@ def experiment(
         from solon.constitution import load
 
         constitution = load(str(constitution))
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model: expected a torch.nn.Module, got {type(model).__name__}", mend="pass the model itself")
     for what, function in (("test", test), ("generate", generate)):
         if function is not None and not callable(function):
             raise InputError(
@@ -405,7 +412,7 @@ def experiment(
         monitor=monitor,
         generate=generate,
         seed=seed,
-        parts=parts,
+        parts=given(parts),
     )
 
 
