@@ -48,9 +48,11 @@ class Pending:
     future: Future[str] = field(repr=False)
 
     def result(self, timeout_s: float | None = None) -> str:
+        """The id, once durable; raises what `save` would have raised, or TimeoutError."""
         return self.future.result(timeout_s)
 
     def done(self) -> bool:
+        """Whether `result` would not wait."""
         return self.future.done()
 
 

@@ -170,6 +170,7 @@ def _gb(count: float) -> str:
 
 
 def checkpoint_line(record: dict[str, Any]) -> str:
+    """One checkpoint in a line: id, tags, marks, purpose."""
     marks = [
         *(f"[{tag}]" for tag in record["tags"]),
         *(["baseline"] if record["baseline"] else []),

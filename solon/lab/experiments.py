@@ -387,17 +387,7 @@ def experiment(
         from solon.constitution import load
 
         constitution = load(str(constitution))
-    if not isinstance(model, nn.Module):
-        raise InputError(f"model: expected a torch.nn.Module, got {type(model).__name__}", mend="pass the model itself")
-    for what, function in (("test", test), ("generate", generate)):
-        if function is not None and not callable(function):
-            raise InputError(
-                f"{what}: expected a function of the model, got {type(function).__name__}", mend="see lab.perplexity"
-            )
-    if not isinstance(min_effect, (int, float)) or min_effect != min_effect or min_effect < 0:
-        raise InputError(
-            f"min_effect: expected a percentage of at least 0, got {min_effect!r}", mend="0 keeps any shown improvement"
-        )
+    _refuse_wrong_kinds(model, test, generate, min_effect)
     return Experiment(
         model,
         test=test,
@@ -417,8 +407,22 @@ def experiment(
 
 
 def _with_inspector(memory: MemorySystem | None, model: nn.Module) -> MemorySystem | None:
-    if memory is not None and memory.inspector is None:
+    if memory is not None and (memory.inspector is None or memory.inspector.model is not model):
         from solon.lab.inspector import WeightInspector
 
         memory.set_weight_inspector(WeightInspector(model))
     return memory
+
+
+def _refuse_wrong_kinds(model: Any, test: Any, generate: Any, min_effect: Any) -> None:
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model: expected a torch.nn.Module, got {type(model).__name__}", mend="pass the model itself")
+    for what, function in (("test", test), ("generate", generate)):
+        if function is not None and not callable(function):
+            raise InputError(
+                f"{what}: expected a function of the model, got {type(function).__name__}", mend="see lab.perplexity"
+            )
+    if not isinstance(min_effect, (int, float)) or min_effect != min_effect or min_effect < 0:
+        raise InputError(
+            f"min_effect: expected a percentage of at least 0, got {min_effect!r}", mend="0 keeps any shown improvement"
+        )
