@@ -41,7 +41,7 @@ def named_os_errors(path: Path) -> Iterator[None]:
                 f"{path}: cannot be written ({error.strerror})", mend="use another folder, or change its permissions"
             ) from error
         raise WriteFailed(
-            f"{path}: {error.strerror or error}; nothing was committed", mend="check the disk, then save again"
+            f"{path}: {error.strerror or error}; nothing was committed", mend="check the path and the disk, then try again"
         ) from error
 
 

@@ -23,6 +23,7 @@ from solon.checkpoints.manifest import Manifest, load
 from solon.checkpoints.packs import ChunkReader, Index, PackWriter
 from solon.checkpoints.restoring import load_tensor
 from solon.checkpoints.upkeep import FsckReport, GcReport, Retention, collect, fsck_store, usage
+from solon.errors import InputError
 
 
 class Shelf:
@@ -191,8 +192,10 @@ class Shelf:
         With `retention`, first `prune`. A dry run says what would go, and changes nothing.
 
         Raises:
-            StoreBusy: a save or restore is running. ReadOnlyStore, DiskFull
+            StoreBusy: a save or restore is running. ReadOnlyStore, DiskFull. InputError: a grace that is no time.
         """
+        if not grace_s >= 0:
+            raise InputError(f"grace: expected seconds from 0, got {grace_s!r}", mend="3600 keeps the trash for an hour")
         self._settle()
         self._refuse_read_only()
         gone = self.prune(retention, dry_run=dry_run) if retention is not None else []

@@ -21,6 +21,7 @@ from solon.checkpoints.files import fsync_folder, named_os_errors, require_space
 from solon.checkpoints.journal import Journal
 from solon.checkpoints.manifest import Manifest
 from solon.checkpoints.packs import ChunkReader, Index, PackWriter, pack_problems
+from solon.errors import InputError
 
 REWRITE_BELOW = 0.5  # live share of a pack's bytes under which its live chunks move to a new pack
 
@@ -31,11 +32,26 @@ class Retention:
 
     `keep_last` N newest; `keep_every` k: each k-th by sequence; `keep_best`: (metadata key, how many, "min" or "max"), where NaN
     and absent values are never best.
+
+    Raises:
+        InputError: a negative count, or another direction.
     """
 
     keep_last: int | None = None
     keep_every: int | None = None
     keep_best: tuple[str, int, str] | None = None
+
+    def __post_init__(self) -> None:
+        counts = {"keep_last": (self.keep_last, 0), "keep_every": (self.keep_every, 1)}
+        if self.keep_best is not None:
+            if len(self.keep_best) != 3 or self.keep_best[2] not in ("min", "max"):
+                raise InputError(
+                    f"keep_best: expected (key, count, 'min' or 'max'), got {self.keep_best!r}", mend="('loss', 3, 'min')"
+                )
+            counts["keep_best"] = (self.keep_best[1], 0)
+        for name, (count, least) in counts.items():
+            if count is not None and (not isinstance(count, int) or count < least):
+                raise InputError(f"{name}: expected a whole number from {least}, got {count!r}", mend="or leave it out")
 
     def keep(self, infos: Sequence[CheckpointInfo]) -> set[str]:
         """Ids to keep. Without any rule, all."""

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from solon.checkpoints.files import write_durably
+from solon.checkpoints.files import named_os_errors, write_durably
 from solon.checkpoints.saving import flags_of, set_flags
-from solon.errors import InputError
+from solon.errors import InputError, SolonError
 
 log = logging.getLogger("solon.lab")
 BASELINE_FILE = Path("data/baseline_metrics.json")
@@ -97,7 +97,10 @@ def run_benchmarks(
     file = Path(baseline_file or BASELINE_FILE)
     if not file.exists() and math.isfinite(found["perplexity"]):
         log.warning("no baseline metrics in %s: this result is kept as the baseline", file)
-        save_baseline_metrics(found, file)
+        try:
+            save_baseline_metrics(found, file)
+        except SolonError as error:  # a folder that cannot be written; the measurement stands
+            log.warning("the baseline could not be kept: %s", error)
     return found
 
 
@@ -112,7 +115,8 @@ def save_baseline_metrics(metrics: dict[str, Any], path: str | Path | None = Non
             f"baseline metrics: expected a finite perplexity, got {metrics.get('perplexity')!r}", mend="measure a healthy model"
         )
     file = Path(path or BASELINE_FILE)
-    file.parent.mkdir(parents=True, exist_ok=True)
+    with named_os_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
     write_durably(file, json.dumps(metrics, indent=1).encode() + b"\n")
     return file
 
@@ -121,14 +125,17 @@ def load_baseline_metrics(path: str | Path | None = None) -> dict[str, Any]:
     """The baseline metrics of this folder.
 
     Raises:
-        InputError: none were kept.
+        InputError: none were kept, or the file is no such record.
     """
     file = Path(path or BASELINE_FILE)
     if not file.exists():
         raise InputError(
             f"{file}: no baseline metrics", mend="run run_benchmarks(model, tokenizer) on the unmodified model first"
         )
-    return dict(json.loads(file.read_text()))
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{file}: no baseline metrics ({error})", mend="delete it and measure the baseline again") from error
 
 
 def _measure(model: nn.Module, tokenizer: Any, texts: list[str], batch_size: int) -> dict[str, Any]:

@@ -139,14 +139,23 @@ class Records:
 
 
 class MemorySystem:
-    """The memory in `directory`/memory.sqlite: `.observations`, `.patterns`, `.theories`, `.beliefs`."""
+    """The memory in `directory`/memory.sqlite: `.observations`, `.patterns`, `.theories`, `.beliefs`.
+
+    Raises:
+        InputError: the folder or file cannot be opened.
+    """
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(self.directory / "memory.sqlite")
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.executescript(SCHEMA)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(self.directory / "memory.sqlite")
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.executescript(SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            raise InputError(
+                f"{self.directory / 'memory.sqlite'}: cannot be opened as a memory ({error})", mend="name another folder"
+            ) from error
         self.observations, self.patterns, self.theories, self.beliefs = (Records(self._db, layer) for layer in LAYERS)
         self.inspector: WeightInspector | None = None
 

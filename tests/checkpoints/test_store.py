@@ -20,6 +20,7 @@ from torch import nn
 from solon.checkpoints import Retention, Store, UndeclaredEdit, restoring
 from solon.checkpoints import errors as refused
 from solon.checkpoints.tensors import CHUNK
+from solon.errors import InputError
 
 
 def load_proof() -> ModuleType:
@@ -477,6 +478,17 @@ def test_retention_never_takes_baseline_tag_pin_or_newest(store: Store, model: n
             store.delete(names[index])
     store.unpin("experiment-1")
     store.delete(names[2])
+
+
+@pytest.mark.parametrize(
+    "rule", [{"keep_last": -1}, {"keep_last": 1.5}, {"keep_every": 0}, {"keep_best": ("loss", 1, "least")}], ids=str
+)
+def test_rules_of_retention_that_are_none(store: Store, rule: dict[str, object]) -> None:
+    with pytest.raises(InputError, match=next(iter(rule))):
+        Retention(**rule)  # type: ignore[arg-type]
+    for grace in (-1.0, float("nan")):
+        with pytest.raises(InputError, match="grace"):
+            store.gc(grace_s=grace)
 
 
 def test_collection_frees_what_nothing_needs_and_nothing_else(store: Store, model: nn.Module) -> None:
