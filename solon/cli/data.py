@@ -359,7 +359,7 @@ def export(
 @app.command()
 def agreement(
     ratings: Annotated[Path, typer.Argument(metavar="RATINGS.csv", help="item, rater, rating; or a column for each rater.")],
-    level: Annotated[list[str] | None, typer.Option("--level", help="nominal, ordinal, interval.")] = None,
+    level: Annotated[list[str] | None, typer.Option("--level", help="nominal, ordinal, interval, ratio.")] = None,
     seed: Seed = 0,
     as_json: JsonFlag = False,
 ) -> None:

@@ -18,8 +18,8 @@ from solon.errors import DataError
 if TYPE_CHECKING:
     import numpy as np
 
-Level = Literal["nominal", "ordinal", "interval"]
-LEVELS: tuple[Level, ...] = ("nominal", "ordinal", "interval")
+Level = Literal["nominal", "ordinal", "interval", "ratio"]
+LEVELS: tuple[Level, ...] = ("nominal", "ordinal", "interval", "ratio")
 RESAMPLES = 2000
 ITEM_COLUMNS = ("item", "item_id", "unit", "unit_id", "id", "prompt_id", "example_id", "subject")
 RATER_COLUMNS = ("rater", "rater_id", "annotator", "annotator_id", "coder", "judge")
@@ -123,7 +123,7 @@ def krippendorff_alpha(counts: np.ndarray, level: Level = "nominal", values: Seq
 
     Args:
         counts: (items, values), the columns in the values' order.
-        values: the values as numbers, for `interval`.
+        values: the values as numbers, for `interval` and `ratio`.
 
     Returns:
         None when there is nothing to pair, or every rating is the same value (D_e = 0).
@@ -154,9 +154,17 @@ def _distances(level: Level, totals: np.ndarray, values: Sequence[float] | None)
         ranks = np.cumsum(totals) - totals / 2
         return (ranks[:, None] - ranks[None, :]) ** 2
     if values is None:
-        raise DataError("agreement: expected numbers for the interval level, got text", mend="use --level nominal")
+        raise DataError(f"agreement: expected numbers for the {level} level, got text", mend="use --level nominal")
     at = np.asarray(values, dtype=float)
-    return (at[:, None] - at[None, :]) ** 2
+    apart = at[:, None] - at[None, :]
+    if level == "interval":
+        return apart**2
+    if (at < 0).any():
+        raise DataError(
+            f"agreement: expected numbers of at least 0 for the ratio level, got {at.min():g}", mend="use --level interval"
+        )
+    both = at[:, None] + at[None, :]
+    return np.divide(apart, both, out=np.zeros_like(apart), where=both > 0) ** 2
 
 
 def fleiss_kappa(counts: np.ndarray) -> float | None:
@@ -191,14 +199,14 @@ def agreement(ratings: Ratings, levels: Sequence[Level] | None = None, seed: int
     """Every measure that the ratings allow, as {value, low, high, n}.
 
     Returns:
-        items, raters, ratings, missing, values; `krippendorff_alpha` by level (ordinal and interval for numbers only unless
-        asked); `fleiss_kappa` over the items that all raters rated; `cohen_kappa` by pair of raters, over the items that both
+        items, raters, ratings, missing, values; `krippendorff_alpha` by level (nominal for any ratings, ordinal and interval for
+        numbers, ratio for numbers of at least 0, unless asked otherwise); `fleiss_kappa` over the items that all raters rated; `cohen_kappa` by pair of raters, over the items that both
         rated.
     """
-    if levels is None:
-        levels = LEVELS if ratings.numbers() else ("nominal",)
     counts, values = ratings.counts(), ratings.values()
     numbers = [float(v) for v in values] if ratings.numbers() else None
+    if levels is None:
+        levels = ("nominal",) if numbers is None else LEVELS if min(numbers, default=0) >= 0 else LEVELS[:-1]
     alphas = {level: _interval(partial(_alpha_of, counts, level, numbers), len(counts), seed) for level in levels}
     given = sum(value is not None for row in ratings.cells for value in row)
     complete = counts[counts.sum(axis=1) == len(ratings.raters)]

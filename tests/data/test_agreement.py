@@ -35,6 +35,7 @@ def test_krippendorff_2011() -> None:
     assert round(found["nominal"]["value"], 3) == 0.743
     assert round(found["ordinal"]["value"], 3) == 0.815
     assert round(found["interval"]["value"], 3) == 0.849
+    assert round(found["ratio"]["value"], 3) == 0.797
 
 
 def test_fleiss_1971_and_cohen_by_hand() -> None:
