@@ -200,8 +200,8 @@ def agreement(ratings: Ratings, levels: Sequence[Level] | None = None, seed: int
 
     Returns:
         items, raters, ratings, missing, values; `krippendorff_alpha` by level (nominal for any ratings, ordinal and interval for
-        numbers, ratio for numbers of at least 0, unless asked otherwise); `fleiss_kappa` over the items that all raters rated; `cohen_kappa` by pair of raters, over the items that both
-        rated.
+        numbers, ratio for numbers of at least 0, unless asked otherwise); `fleiss_kappa` over the items that all raters rated;
+        `cohen_kappa` by pair of raters, over the items that both rated.
     """
     counts, values = ratings.counts(), ratings.values()
     numbers = [float(v) for v in values] if ratings.numbers() else None
