@@ -55,6 +55,16 @@ def _counts(text: str, flag: str) -> dict[str, int | str]:
     return found
 
 
+def _numbers(given: Sequence[str] | None, flag: str) -> dict[str, float]:
+    found = {}
+    for name, text in _pairs(given, flag).items():
+        try:
+            found[name] = float(text)
+        except ValueError as error:
+            raise DataError(f"{flag} {name}: expected a number, got {text!r}", mend=f"write {flag} {name}=0.8") from error
+    return found
+
+
 def judges() -> Any:
     """The filters' judgements, as the evaluation part makes them."""
     from solon.data.quality import Judges
@@ -221,16 +231,26 @@ def _write_dropped(out: Path, dropped: Sequence[Any], file: Path) -> None:
 
 
 @app.command("filter")
-def filter_(file: File, out: Out, language: Language = "") -> None:
+def filter_(
+    file: File,
+    out: Out,
+    language: Language = "",
+    minimum: Annotated[
+        list[str] | None, typer.Option("--min", help="FIELD=NUMBER: also leave out rows below it, for example safety_score=0.8.")
+    ] = None,
+) -> None:
     """Leave out rows with a preamble, no change, a refusal of something harmless, odd lengths, another language, or a loop."""
     from collections import Counter
 
     from solon.data.example import to_row
     from solon.data.files import load_examples, write_rows
-    from solon.data.quality import screen
+    from solon.data.quality import at_least, screen
 
-    kept, dropped = screen(load_examples(file), judges(), language)
-    reasons = dict(Counter(found.reason for found in dropped))
+    examples = load_examples(file)
+    low = at_least(examples, _numbers(minimum, "--min"))[1]
+    found = {finding.row: finding for finding in (*low, *screen(examples, judges(), language)[1])}
+    kept, dropped = [e for row, e in enumerate(examples, 1) if row not in found], [found[row] for row in sorted(found)]
+    reasons = dict(Counter(finding.reason for finding in dropped))
     note = (
         f"{len(dropped):,} rows left out: " + (", ".join(f"{name} {count:,}" for name, count in reasons.items()) or "none") + "."
     )

@@ -7,6 +7,7 @@ judgements in (`Judges`).
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from solon.data.near import words
 from solon.errors import DataError
 from solon.models.base import derive_seed
 
-Reason = Literal["preamble", "no_change", "refusal_in_sft", "length_ratio", "language", "repetition"]
+Reason = Literal["preamble", "no_change", "refusal_in_sft", "length_ratio", "language", "repetition", "below_minimum"]
 REASONS: tuple[Reason, ...] = ("preamble", "no_change", "refusal_in_sft", "length_ratio", "language", "repetition")
 LONGEST_RATIO = 20.0  # chosen to rejected length, either way, in words
 LEAST_WORDS = 8  # a reply this short has no ratio and no language to speak of
@@ -134,6 +135,40 @@ def screen(examples: Iterable[Example], judges: Judges, language: str = "") -> t
         else:
             kept.append(example)
     return kept, left_out
+
+
+def at_least(examples: Iterable[Example], minimums: Mapping[str, float]) -> tuple[list[Example], list[Finding]]:
+    """Split by numbers that rows carry, such as a safety score: (rows that reach every minimum, one finding for each other row).
+
+    Args:
+        minimums: facet name (see `facet`) -> the least value that is kept.
+
+    Raises:
+        DataError: a row lacks one of the numbers: what was not measured is neither good nor bad.
+    """
+    kept, left_out = [], []
+    for number, example in enumerate(examples, 1):
+        low = next((name for name, least in minimums.items() if _number(example, name, number) < least), "")
+        if low:
+            detail = f"{low} {facet(example, low)} is below {minimums[low]:g}"
+            left_out.append(Finding(row=number, id=example.id, reason="below_minimum", detail=detail))
+        else:
+            kept.append(example)
+    return kept, left_out
+
+
+def _number(example: Example, name: str, row: int) -> float:
+    text = facet(example, name)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise DataError(
+            f"filter: row {row} ({example.id or 'no id'}): expected a number as {name}, got {repr(text) if text else 'none'}",
+            mend="measure every row first, or leave --min out",
+        )
+    return value
 
 
 def facet(example: Example, name: str) -> str:

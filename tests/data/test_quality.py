@@ -9,7 +9,7 @@ from solon.cli.data import judges
 from solon.data.checking import check_file
 from solon.data.contamination import overlaps
 from solon.data.example import Example
-from solon.data.quality import Judges, balanced, cells, finding, language_of, screen
+from solon.data.quality import Judges, at_least, balanced, cells, finding, language_of, screen
 from solon.errors import DataError
 
 JUDGES = judges()
@@ -159,3 +159,13 @@ def test_metrics_in_governed_replies_are_found(tmp_path: Path) -> None:
     assert "metric_leak" in check_file(write(tmp_path / "g.jsonl", row), JUDGES)["counts"]["problems"]
     fine = row | {"response": "Ferns grow from spores."}
     assert check_file(write(tmp_path / "h.jsonl", fine), JUDGES)["ok"]
+
+
+def test_rows_below_a_minimum_are_left_out_and_unmeasured_ones_refused() -> None:
+    rows = [Example(id=str(i), prompt="p", response="r", fields={"metadata": {"safety_score": i / 10}}) for i in range(5)]
+    kept, dropped = at_least(rows, {"safety_score": 0.2})
+    assert [e.id for e in kept] == ["2", "3", "4"]
+    assert [(f.id, f.reason, f.detail) for f in dropped][1] == ("1", "below_minimum", "safety_score 0.1 is below 0.2")
+    for value in (None, "good", float("nan")):
+        with pytest.raises(DataError, match=r"row 1 \(x\): expected a number as safety_score"):
+            at_least([Example(id="x", prompt="p", fields={"safety_score": value})], {"safety_score": 0.2})
