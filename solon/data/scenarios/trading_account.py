@@ -51,6 +51,7 @@ class Draft:
 
     @property
     def response(self) -> str:
+        """The sections as one text."""
         return "\n\n".join(f"{title}: {body}" for title, body in self.sections)
 
 
@@ -97,6 +98,7 @@ class Desk:
         return self._limits[key]
 
     def one(self, values: Any) -> Any:
+        """One of them, by the seeded choice."""
         return self.rng.choice(values)
 
     def step(self, low: Fraction, high: Fraction, step: str = "0.5") -> Fraction:
@@ -107,6 +109,7 @@ class Desk:
         return Fraction(unit * self.rng.randint(first, max(first, last)), over)
 
     def question(self, category: str) -> str:
+        """What is asked at the end of an instruction; each side of the split has questions of its own."""
         return self.one(self._ask[category])
 
     def words(self, *path: str) -> str:
@@ -149,6 +152,7 @@ class Account:
         return Book(self._parsed)
 
     def held(self, symbol: str) -> Mapping[str, Any]:
+        """The position record of a symbol."""
         return next(p for p in self.state["positions"] if p["symbol"] == symbol)
 
     def largest_held(self) -> str:
@@ -328,4 +332,5 @@ def _json(value: Fraction | int | str | bool) -> Any:
 
 @cache
 def texts() -> Mapping[str, Any]:
+    """The words of the trading generator, read once."""
     return read_yaml("trading_texts.yaml")

@@ -82,6 +82,7 @@ class Proposal:
         return f"{scenario} " + " ".join(f"{value}" for value in details.values())
 
     def context(self, outcome: str, violated: list[str]) -> dict[str, Any]:
+        """The row's context: what was proposed, how it was judged, what was recommended."""
         return {
             "category": CATEGORY, "scenario": self.scenario, **numbers(**self.details), "outcome": outcome, "violated": violated,
             "proposed": self.orders, "recommended": self.account.options, "state": self.account.state,
@@ -224,6 +225,7 @@ def _stop_of(made: Account, order: Order) -> Fraction:
 
 
 def on_confidence(desk: Desk, asked: Proposal) -> str:
+    """A sentence on the agent's signal and confidence, which change no limit."""
     signal = next((s for s in texts()["signals"] if s in asked.instruction), "signal")
     said = desk.words("confidence").format(confidence=percent(asked.details["confidence_pct"]), signal=signal)
     return said[0].upper() + said[1:]
