@@ -126,6 +126,8 @@ def _is_text(given: Any) -> bool:
 def _print_verdict(verdict: Any) -> None:
     """The five sections of an assessment; else outcome, reasons and path."""
     if verdict.assessment is not None:
+        if verdict.outcome != verdict.assessment.outcome:  # people, or the log, decided otherwise
+            print(f"{verdict.outcome.upper()}: {printable(verdict.path[-1])}\n")
         print(verdict.assessment.text())
         size = verdict.largest_allowed
         if size is not None:

@@ -48,7 +48,9 @@ def review_list(home: Folder = HOME, as_json: JsonFlag = False) -> None:
         return
     for record in records:
         _print_ticket(record)
-    print(f"{len(records)} wait; so far {times['counts']}, median time to decide {times['median_s']} s")
+    so_far = ", ".join(f"{count} {name}" for name, count in sorted(times["counts"].items())) or "none"
+    took = f"; people took {times['median_s']:.0f} s to decide (median of {times['decided']})" if times["decided"] else ""
+    print(f"{len(records)} wait; tickets so far: {so_far}{took}")
 
 
 def review_show(ticket: str, home: Folder = HOME, as_json: JsonFlag = False) -> None:

@@ -56,7 +56,8 @@ def check_change(
     """
     if envelope is None:
         raise NotSigned(
-            "constitution: it differs from the ledger's, and the change is not signed", mend="let k-of-n sign the change"
+            "constitution: it differs from the ledger's, and the change is not signed",
+            mend="use the ledger's, or sign the change: solon keys enact CONSTITUTION --sign KEY",
         )
     record = read(envelope.as_dict(), "constitution-change").record
     sound = isinstance(record, dict) and set(record) == CHANGE_FIELDS and envelope.clean

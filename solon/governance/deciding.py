@@ -16,6 +16,7 @@ from solon.policy.custom import SECONDS
 from solon.policy.parsing import load_action, load_state, parse_action, parse_request, parse_state, strict_json, timestamp
 from solon.policy.rules import Rules
 from solon.policy.types import MICROSECONDS, Action, Ladder, Reason, Severity, State, TextRequest, Verdict
+from solon.policy.wording import quantity_text
 
 Given = Mapping[str, Any] | str | bytes
 RESERVING = ("order", "spend", "stop", "flatten")
@@ -149,7 +150,7 @@ def mark_of(given: Any) -> str:
 def exposure_of(verdict: Verdict) -> Decimal:
     """The order's value in account currency, for the rank of its review; what cannot be told ranks above everything."""
     value = verdict.assessment.trade.value if verdict.assessment is not None else None
-    return UNTOLD if value is None else Decimal(value).scaleb(-18)
+    return UNTOLD if value is None else Decimal(quantity_text(value))
 
 
 def state_of(value: State | Given) -> State:

@@ -250,7 +250,7 @@ class Judge:
     def _with_stop(self, result: Assessment, approved: bool) -> Action | None:
         """Where only the stop is missing or misplaced: the same order with a stop a tenth from its entry, as large as passes."""
         trade, action = result.trade, result.action
-        failing = {r.code for r in result.verdict.failing if r.severity >= Severity.medium}
+        failing = {r.code for r in result.reasons(failing_only=True) if r.severity >= Severity.medium}
         blocking = failing - {"max_risk_per_trade_pct"} - {pair[0].key for pair in self.sized}
         if blocking != {"stop_loss_required"} or trade.blind or not trade.entry:
             return None

@@ -34,7 +34,7 @@ def largest(trade: Trade, rules: Rules, sized: tuple[Bound, ...]) -> int:
     for candidate in (quantity, quantity - min(step, quantity)):
         if candidate > 0 and fits(trade, candidate, rules, sized):
             return candidate
-    return _search(trade, min(quantity, trade.qty), step, rules, sized) if rules.custom else 0
+    return _search(trade, quantity, step, rules, sized) if rules.custom else 0
 
 
 def _search(trade: Trade, most: int, step: int, rules: Rules, sized: tuple[Bound, ...]) -> int:

@@ -49,7 +49,7 @@ def _written() -> dict[str, Callable[[], dict[str, Any]]]:
 
     return {
         "constitution": front_matter_schema,
-        "action": shapes.action_schema,
+        "action": shapes.proposal_schema,
         "state": shapes.state_schema,
         "decision": shapes.decision_schema,
         "states": shapes.states_row_schema,

@@ -194,6 +194,12 @@ def action_schema(*, working: bool = False) -> dict[str, Any]:
     return _record(fields, ("id", "agent", "symbol", "side", "qty", "ts"))
 
 
+def proposal_schema() -> dict[str, Any]:
+    """What `solon decide` takes: an ACTION, or a request in words."""
+    words = {"id": Text, "agent": Text, "kind": {"const": "text"}, "text": {"type": "string", "minLength": 1}, "ts": Time}
+    return {"anyOf": [action_schema(), _record(words, tuple(words))]}
+
+
 def state_schema() -> dict[str, Any]:
     """STATE of `solon decide`."""
     from solon.policy.parsing import MEASURES

@@ -72,7 +72,9 @@ def test_decide_exit_codes_and_the_record(shell: Shell) -> None:
     shell.write("k.json", {**STATE, "ladder": "killed"})
     shell.write("a3.json", {**ACTION, "id": "a3"})
     assert shell.run("decide", "a3.json", "--state", "k.json", "--constitution", "trading")[0] == 5
-    assert shell.run("decide", "a.json", *words)[0] == 3, "the id was allowed before"
+    code, record = shell.json("decide", "a.json", *words)
+    assert code == 3 and record["reasons"][0]["code"] == "duplicate_order", "the id was allowed before"
+    assert record["largest_allowed"] == {"qty": "0", "size_pct": "0"}
     shell.write("bad.json", '{"id": "a4", "qty": 1.5}')
     code, record = shell.json("decide", "bad.json", *words)
     assert code == 2 and "float" in record["error"]
@@ -294,3 +296,26 @@ def test_a_new_constitution_is_enacted_by_signatures(shell: Shell) -> None:
     shell.ok("decide", "b.json", *home, "--constitution", "new.md")
     shell.write("c.json", {**ACTION, "id": "c"})
     assert shell.run("decide", "c.json", *home, "--constitution", "trading")[0] == 2, "an older version"
+
+
+def test_an_escalation_from_ticket_to_order(shell: Shell) -> None:
+    """A limit of medium severity asks a person; the approval lets exactly this order through, once."""
+    keys(shell)
+    limit = "{name: large, unit: money, measure: order_value, max: 500, severity: medium}"
+    shell.write("c.md", f"---\nsolon: 1\nid: c\ntitle: C\nlimits:\n  custom:\n    - {limit}\n---\n# C\n\n## Ask\n\nAsk first.\n")
+    decide = ("--state", "s.json", "--constitution", "c.md", "--home", "governance")
+    code, record = shell.json("decide", "a.json", *decide)
+    assert code == 4 and record["outcome"] == "escalate" and record["largest_allowed"]["qty"] == "5"
+    ticket = shell.json("review", "list")[1]["pending"][0]
+    assert ticket["exposure"] == "1000" and ticket["agent"] == "x"
+    assert shell.run("decide", "a.json", *decide, "--ticket", ticket["id"])[0] == 3, "not approved yet"
+    shell.ok("review", "approve", ticket["id"], "--key", "keys/omar.key")
+    shell.write("b.json", {**ACTION, "qty": "11"})
+    assert shell.run("decide", "b.json", *decide, "--ticket", ticket["id"])[0] == 3, "approved for another order"
+    code, out, _ = shell.run("decide", "a.json", *decide, "--ticket", ticket["id"])
+    assert code == 0 and out.startswith("ALLOW: approved by people")
+    shell.write("d.json", {**ACTION, "id": "again"})
+    assert shell.run("decide", "d.json", *decide, "--ticket", ticket["id"])[0] == 3, "used"
+    assert "1 APPROVED" in shell.ok("review", "list")
+    report = shell.json("ledger", "replay", "governance/ledger.db")[1]
+    assert report["same"] == report["decisions"]

@@ -78,6 +78,15 @@ def test_the_example_action_and_state_fit() -> None:
     action, state = example("action.json"), example("state.json")
     assert complaints("action", action) == complaints("state", state) == []
     assert complaints("constitution", front_matter((ROOT / "examples/agent_budget/constitution.md").read_text())) == []
+    words = {"id": "t1", "agent": "x", "kind": "text", "text": "May I?", "ts": "2026-11-20T15:30:00Z"}
+    assert (
+        complaints("action", words) == []
+        and complaints("action", words | {"qty": "1"})
+        and complaints("action", words | {"text": ""})
+    )
+    for name in ("action", "state"):
+        assert complaints(name, json.loads((ROOT / f"examples/trading_desk/{name}.json").read_text())) == []
+    assert complaints("constitution", front_matter((ROOT / "examples/trading_desk/constitution.md").read_text())) == []
     assert complaints("action", action | {"qty": 1.5}) and complaints("action", {k: v for k, v in action.items() if k != "side"})
     broken = copy.deepcopy(state)
     broken["cash"] = 100.0
