@@ -30,10 +30,11 @@ TONE_OF: dict[str, Tone] = {"high": "decided", "medium": "weighing", "low_hitl":
 # People who may take over. By domain: names of occupations, and words that make anybody an expert of it ("legal adviser").
 _ANYBODY = (
     r"(?:person|people|human|someone|somebody|specialists?|experts?|professionals?|colleagues?|advis[eo]rs?|consultants?|counsell?ors?|teams?|"
-    r"staff|members?|representatives?|operators?|reviewers?|supervisors?|managers?|department|desk)"
+    r"staff|members?|representatives?|operators?|reviewers?|supervisors?|managers?|clerks?|department|desk)"
 )
 _OCCUPATIONS = {
-    "healthcare": r"doctors?|physicians?|nurses?|pharmacists?|clinicians?|midwi(?:fe|ves)|therapists?|dentists?|(?-i:GPs?)|paediatricians?",
+    "healthcare": r"doctors?|physicians?|nurses?|pharmac(?:y|ists?)|clinicians?|midwi(?:fe|ves)|(?:physio)?therapists?|dentists?|(?-i:GPs?)|"
+    r"practitioners?|paediatricians?|\w{3,}ologists?|psychiatrists?|surgeons?|dieti[ct]ians?|opticians?|paramedics?",
     "legal": r"lawyers?|attorneys?|solicitors?|barristers?|notar(?:y|ies)|paralegals?|jurists?",
     "finance": r"accountants?|auditors?|bankers?|actuar(?:y|ies)",
     "hr": r"human resources|(?-i:HR)|personnel|works council|payroll",
@@ -42,7 +43,7 @@ _OCCUPATIONS = {
 _FIELDS = {
     "healthcare": r"medical|clinical|health",
     "legal": r"legal|law",
-    "finance": r"financ(?:e|ial)|tax|debt|investment|insurance|pension|bank",
+    "finance": r"financ(?:e|ial)|tax|debt|investment|insurance|pension|bank|mortgage|budget|business|consumer|loan|independent advis[eo]r",
     "hr": r"people team|employee|labou?r|union",
     "technology": r"technical|security|support|system",
 }
@@ -62,7 +63,7 @@ _HAND_OVER = tuple(
         rf"{_ME}{_SHORT}\b(?:bring(?:ing)?|brought|involv(?:e|ing|ed)|ask(?:ing|ed)?|get(?:ting)?|contact(?:ing|ed)?|call(?:ing|ed)?\s+in|"
         rf"loop(?:ing|ed)?\s+in)\s+(?:in\s+)?(?={_ONE}){_SHORT}{_PEOPLE}",
         rf"{_ME}{_SHORT}\b(?:like|want|prefer|rather|need|better\s+if|happier\s+if)\b{_SHORT}(?:{_ONE}|from)\s{_SHORT}{_PEOPLE}{_GAP}\b{_TASKS}",
-        rf"\b(?:an?|one|our|the|someone|somebody)\b{_SHORT}{_PEOPLE}{_SHORT}\b(?:should|must|needs?\s+to|has\s+to|ought\s+to){_SHORT}\b{_TASKS}",
+        rf"\b(?:an?|one|our|your|the|someone|somebody)\b{_SHORT}{_PEOPLE}{_SHORT}\b(?:should|must|needs?\s+to|has\s+to|ought\s+to){_SHORT}\b{_TASKS}",
         rf"{_PEOPLE}{_SHORT}\bwill\s+(?:get\s+back|be\s+in\s+touch|contact|call\s+you|answer\s+you|take\s+(?:it\s+)?over|take\s+it\s+from|look)",
         rf"\b(?:needs|calls\s+for|belongs\s+(?:with|to)|deserves|is\s+(?:better\s+left\s+to|(?:one|a\s+\w+)\s+for))\s+{_ONE}{_SHORT}{_PEOPLE}",
     )
