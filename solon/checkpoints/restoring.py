@@ -169,7 +169,7 @@ class InPlace:
         self.images: list[tuple[Slot, Bytes]] = []
         self.keep_undo = keep_undo
         self.arena = arena
-        self.written: list[str] = []
+        self.written: dict[str, None] = {}  # in order
 
     def verify(self) -> None:
         """Pass one: read and check every chunk; nothing of the model is touched.
@@ -211,8 +211,7 @@ class InPlace:
             for index in need.indices:
                 name = need.entry.chunks[index]
                 data = self.held[name] if name in self.held else self._again(name)
-                if need.slot.name not in self.written:
-                    self.written.append(need.slot.name)
+                self.written[need.slot.name] = None
                 writer.write(index * CHUNK, data)
             writer.close()
 
