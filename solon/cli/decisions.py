@@ -211,6 +211,8 @@ def _tell(record: dict[str, Any], as_json: bool) -> None:
     print(f"{record['status']} (ladder {record['ladder']})")
     for reason in record["reasons"]:
         print(f"  stopped by {reason}")
+    if record["status"] == "UNCONFIRMED" and not record["waiting"]:
+        print("  no guarded process holds a lease here, so none has confirmed: see that nothing acts without asking")
     if record["waiting"]:
         print(f"  not yet confirmed: {', '.join(record['waiting'])}")
     if record["stop"]:

@@ -296,8 +296,10 @@ def _conflict(
     support: dict[str, list[Vote]],
     quorum: Quorum,
 ) -> tuple[str, Outcome, bool, tuple[str, ...]]:
-    """Nothing reached its thresholds: the mode decides, and never for more risk than the most conservative proposal allows."""
-    safest = _plain(order.most_conservative(proposals))
+    """Nothing reached its thresholds: the mode decides. But for a plain majority, none adds risk: who said no, or nothing, meant
+    at most to hold.
+    """
+    safest = _plain(order.most_conservative([*proposals, "hold"] if order.knows("hold") else proposals))
     managers = [vote for vote in valid if eligible[vote.voter].role == RISK_MANAGER and vote.proposed_action]
     if mode == "human_escalation":
         return ("", "escalate", True, ("no agreement: a person decides",))

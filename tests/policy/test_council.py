@@ -120,6 +120,9 @@ def test_modes_of_conflict() -> None:
     assert tally(split, five, mode="most_conservative").action == "hold"
     assert tally(split, five, mode="human_escalation").outcome == "escalate"
     assert tally(split, five, mode="majority").outcome == "escalate"  # two of five
+    only_buys = [Vote("a", "yes", "buy"), Vote("b", "yes", "strong_buy"), Vote("c", "no")]
+    assert tally(only_buys, five, mode="most_conservative").action == "hold", "no agreement to buy is no purchase"
+    assert (tally(only_buys, five).outcome, tally(only_buys, five).action) == ("escalate", "hold")
     three = [*split, Vote("d", "yes", "buy")]
     assert (tally(three, five, mode="majority").outcome, tally(three, five, mode="majority").action) == ("modify", "buy")
 
