@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 
 from solon.constitution import load
-from solon.errors import InputError
+from solon.errors import InputError, IntegrityError
 from solon.governance.learning import check_tightening, regime, review_trades, weight_proposal, window
+from solon.governance.registry import RegistryRefused, change, follow
+from solon.governance.weights import propose, proposed
+from solon.ledger.dsse import seal
+from tests.governance.people import key, registry
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +106,23 @@ def test_weights_are_proposed_not_set() -> None:
     new = weight_proposal({"a": (90, 100), "b": (10, 100), "c": (9, 9)}, old, Fraction(1, 2))
     assert new["c"] == "1" and Fraction(new["a"]) > Fraction(new["b"])
     assert old == {"a": 1, "b": 1, "c": 1}
+
+
+def test_a_track_record_becomes_a_signed_proposal_and_changes_nothing_by_itself() -> None:
+    reg, now = registry("abcd"), 1_700_000_000_000_000
+    envelope = propose(reg, {"a": (90, 100), "b": (10, 100)}, key("a"), now)
+    wanted = proposed(envelope, reg)
+    weights = {member.id: member.weight for member in wanted.voters}
+    assert Fraction(weights["a"]) > Fraction(weights["b"]) and weights["c"] == "1", "no record, no change"
+    assert all(not member.weight for member in reg.voters)
+    with pytest.raises(RegistryRefused, match="asks for 2"):
+        change(reg, wanted, [key("a")])
+    new = follow(reg, change(reg, wanted, [key("olga"), key("omar")]))
+    assert (new.epoch, {m.id: m.weight for m in new.voters}) == (2, weights)
+    with pytest.raises(RegistryRefused, match="another registry"):
+        proposed(envelope, new)
+    forged = envelope.record | {"weights": {**envelope.record["weights"], "b": "9"}}
+    with pytest.raises(IntegrityError, match="do not follow"):
+        proposed(seal("weights", forged, [key("b")]), reg)
+    with pytest.raises(IntegrityError, match="a member"):
+        proposed(seal("weights", envelope.record, [key("stranger")]), reg)
