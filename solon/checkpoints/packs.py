@@ -8,6 +8,7 @@ constant. A pack is written under a `.tmp` name, synced, renamed, and its folder
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import secrets
@@ -121,6 +122,7 @@ class PackWriter:
             return
         with named_os_errors(self.temp):
             self._fd = os.open(self.temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            fcntl.flock(self._fd, fcntl.LOCK_EX)  # dies with the process: see remove_orphans
             self._out = Appender(self._fd)
             self._out.write(memoryview(MAGIC))
         self.offset = len(MAGIC)
@@ -140,6 +142,22 @@ class PackWriter:
     def _write(self, data: Bytes) -> None:
         with named_os_errors(self.temp):
             self._out.write(data.data)
+
+
+def remove_orphans(folder: Path, older_than_s: float = 60.0) -> list[Path]:
+    """Remove unfinished packs whose writer is gone, killed or crashed; returns their paths. Nobody needs to hold a lock."""
+    gone = []
+    for path in folder.glob("*.pack.tmp"):
+        with contextlib.suppress(OSError):
+            fd = os.open(path, os.O_RDONLY)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if time.time() - os.fstat(fd).st_mtime > older_than_s:  # a writer locks its file just after making it
+                    os.unlink(path)
+                    gone.append(path)
+            finally:
+                os.close(fd)
+    return gone
 
 
 def read_footer(path: Path) -> list[tuple[str, int, int]]:

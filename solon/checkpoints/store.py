@@ -32,7 +32,7 @@ from solon.checkpoints.describe import describe, environment
 from solon.checkpoints.errors import UnhealthyModel
 from solon.checkpoints.files import require_space
 from solon.checkpoints.manifest import Entry, Manifest, plain
-from solon.checkpoints.packs import ChunkReader, PackWriter
+from solon.checkpoints.packs import ChunkReader, PackWriter, remove_orphans
 from solon.checkpoints.restoring import Restored
 from solon.checkpoints.shelf import Shelf
 from solon.checkpoints.tensors import Arena, Bytes, model_slots
@@ -121,6 +121,7 @@ class Store(Shelf):
         slots, trees = saving.everything(model, parts)
         buffers = saving.Buffers(self._arena, max((slot.nbytes for slot in slots), default=0))
         with self._shared():
+            remove_orphans(self.path / "packs")
             self.index.refresh()
             if not self.index.packs:
                 require_space(self.path, sum(slot.nbytes for slot in slots))

@@ -561,6 +561,26 @@ def test_two_processes_on_one_store(store: Store) -> None:
     assert store.fsck().ok
 
 
+def test_unfinished_packs_of_the_dead_go_and_those_of_the_living_stay(store: Store, model: nn.Module) -> None:
+    from solon.checkpoints.packs import PackWriter
+
+    packs, data = store.path / "packs", np.ones(5000, np.uint8)
+    with PackWriter(packs) as living:
+        living.add("0" * 64, data)
+        child = os.fork()
+        if child == 0:
+            PackWriter(packs).add("1" * 64, data)
+            os._exit(0)  # no `with`: the file stays, as after a kill
+        os.waitpid(child, 0)
+        assert len(list(packs.glob("*.tmp"))) == 2
+        store.save(model)
+        assert len(list(packs.glob("*.tmp"))) == 2  # both are young
+        for file in packs.glob("*.tmp"):
+            os.utime(file, (0, 0))
+        store.save(model)
+        assert list(packs.glob("*.tmp")) == [living.temp]
+
+
 def test_a_held_lock_is_reported(store: Store, model: nn.Module) -> None:
     from solon.checkpoints.files import locked
 
