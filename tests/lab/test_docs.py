@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from solon.checkpoints import model_health
@@ -40,6 +41,7 @@ def test_every_verb_on_the_page_exists() -> None:
     assert named == {verb.rstrip("_") for verb in verbs}
 
 
+@pytest.mark.slow
 def test_the_four_emergencies(folder: Path, capsys: Any, caplog: Any) -> None:
     import runpy
 

@@ -283,7 +283,7 @@ def test_a_rollback_that_fails_says_so(model: torch.nn.Module, monkeypatch: pyte
     seed=st.integers(0, 2**16),
     how=st.sampled_from(["error", "worse", "ok"]),
 )
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_random_edits_are_undone_bit_for_bit(tmp_path: Path, factor: float, row: int, seed: int, how: str) -> None:
     model = tiny.model(seed % 3)
     before = bits(model)

@@ -24,6 +24,7 @@ def test_every_way_out() -> None:
     assert proof.prove_exits(24, seed=5).failures == []
 
 
+@pytest.mark.slow
 def test_killed_experiments_are_recovered() -> None:
     assert proof.prove_experiment_kills(12, seed=5).failures == []
 
