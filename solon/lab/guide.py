@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,15 +84,18 @@ def _decided(memory: MemorySystem, block: Any) -> dict[str, Any]:
     return {"success": False, "improvement": improvement}
 
 
+class MayBeNoise(UserWarning):
+    """An edit was kept although no interval shows that it helped."""
+
+
 def _warn_of_noise(block: Any) -> None:
     comparison = block.comparison
-    if comparison.low is None:
-        log.warning("the improvement of %+.2f %% has no interval: it may be noise", comparison.improvement)
-    elif comparison.low <= 0:
-        low, high = comparison.low, comparison.high
-        log.warning(
-            "the improvement of %+.2f %% has the interval [%+.2f, %+.2f]: it may be noise", comparison.improvement, low, high
-        )
+    if comparison.low is not None and comparison.low > 0:
+        return
+    interval = "no interval" if comparison.low is None else f"the interval [{comparison.low:+.2f}, {comparison.high:+.2f}]"
+    text = f"the improvement of {comparison.improvement:+.2f} % has {interval}: it may be noise"
+    log.warning(text)
+    warnings.warn(text, MayBeNoise, stacklevel=4)
 
 
 def _failed(memory: MemorySystem, error: BaseException) -> dict[str, Any]:

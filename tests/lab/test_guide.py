@@ -145,9 +145,10 @@ def test_kept_only_when_better(tokenizer: Any, caplog: pytest.LogCaptureFixture)
 
 def test_without_an_interval_the_guide_keeps_but_warns(model: torch.nn.Module, caplog: pytest.LogCaptureFixture) -> None:
     values = iter([10.0, 9.0])
-    result = lab.safe_modification_experiment(
-        model, scaled("model.norm.weight", 1.1), lambda m: {"perplexity": next(values)}, "point"
-    )
+    with pytest.warns(UserWarning, match="no interval: it may be noise"):
+        result = lab.safe_modification_experiment(
+            model, scaled("model.norm.weight", 1.1), lambda m: {"perplexity": next(values)}, "point"
+        )
     assert result["success"] is True
     assert result["improvement"] == pytest.approx(10.0)
     assert "may be noise" in caplog.text
