@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Annotated
 
@@ -90,16 +92,27 @@ def _run(wants_json: bool) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+@contextmanager
+def _signals() -> Iterator[None]:
+    """SIGTERM and SIGINT as exceptions of our own, while the command runs; whoever called us gets their handlers back."""
+    ours = {signal.SIGTERM: _on_sigterm, signal.SIGINT: _on_sigint}  # SIGINT also where a shell ignores it for us
+    before = {number: signal.signal(number, handler) for number, handler in ours.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
 def main() -> None:
     """Run the command line; every deliberate error becomes one message and its exit code."""
-    signal.signal(signal.SIGTERM, _on_sigterm)
-    signal.signal(signal.SIGINT, _on_sigint)  # also where a shell started us in the background with Ctrl-C ignored
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     warnings.filterwarnings("ignore", module=r"(transformers|peft|torch|accelerate)\.")  # remarks to developers, not to users
     wants_json = "--json" in sys.argv[1:]
     try:
-        _run(wants_json)
+        with _signals():
+            _run(wants_json)
     except SolonError as error:
         explain(error, as_json=wants_json)
         sys.exit(error.exit_code)

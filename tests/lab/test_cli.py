@@ -278,3 +278,11 @@ def test_inspect_against_another_model(folder: Path, tmp_path: Path) -> None:
     found = json.loads(run("inspect", str(folder), "--against", str(tmp_path / "twice"), "--json"))["differences"]
     assert [(row["name"], row["relative"]) for row in found] == [(NORM, 1.0)]
     assert "1 tensors differ" in run("inspect", str(folder), "--against", str(tmp_path / "twice"))
+
+
+def test_the_command_gives_the_handlers_of_its_caller_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(sys, "argv", ["solon", "--version"])
+    with pytest.raises(SystemExit):
+        main()
+    assert {number: signal.getsignal(number) for number in before} == before
