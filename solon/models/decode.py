@@ -299,5 +299,5 @@ def _forward(model: Any, ids: torch.Tensor, mask: torch.Tensor, positions: torch
 
 @lru_cache(maxsize=32)
 def _cache_argument(kind: type) -> str:
-    """What a model class calls its cache: `cache` since transformers 5.24, `past_key_values` before and in code of a model's own."""
+    """What a model class calls its cache: `cache` since transformers 5.24, `past_key_values` before and in a model's own code."""
     return "cache" if "cache" in inspect.signature(kind.forward).parameters else "past_key_values"  # type: ignore[attr-defined]
