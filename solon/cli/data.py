@@ -212,7 +212,8 @@ def dedupe(
     """Leave out exact repeats, then near-duplicates; what was left out stands in F.dropped.jsonl."""
     from solon.data.dedupe import dedupe as remove
     from solon.data.example import to_row
-    from solon.data.files import load_examples, write_rows
+    from solon.data.files import write_rows
+    from solon.data.sources import load_examples
 
     if by not in ("record", "prompt"):
         raise DataError(f"--by: expected record or prompt, got {by!r}", mend="use one of these")
@@ -243,8 +244,9 @@ def filter_(
     from collections import Counter
 
     from solon.data.example import to_row
-    from solon.data.files import load_examples, write_rows
+    from solon.data.files import write_rows
     from solon.data.quality import at_least, screen
+    from solon.data.sources import load_examples
 
     examples = load_examples(file)
     low = at_least(examples, _numbers(minimum, "--min"))[1]
@@ -271,8 +273,9 @@ def balance(
 ) -> None:
     """The same number of rows for every combination of hazard, principle and persona."""
     from solon.data.example import to_row
-    from solon.data.files import load_examples, write_rows
+    from solon.data.files import write_rows
     from solon.data.quality import balanced
+    from solon.data.sources import load_examples
 
     names = [name.strip() for name in over.split(",") if name.strip()]
     kept = balanced(load_examples(file), names, per_cell=per_cell, seed=seed, present_only=present_only)
@@ -283,7 +286,7 @@ def balance(
 def stats(file: File, as_json: JsonFlag = False) -> None:
     """What a file holds: counts by every facet, distinct texts, lengths."""
     from solon.data.describe import stats as describe
-    from solon.data.files import load_examples
+    from solon.data.sources import load_examples
 
     found = describe(load_examples(file))
     if as_json:
@@ -307,7 +310,7 @@ def capacity(
 ) -> None:
     """How many pairs a prompt set can give, by hazard and persona."""
     from solon.data.describe import capacity as count
-    from solon.data.files import load_examples
+    from solon.data.sources import load_examples
 
     found = count(load_examples(file), principles)
     if as_json:
@@ -419,7 +422,7 @@ def diff(
 ) -> None:
     """What changed between two versions of a file. Exit 0 when nothing did, 1 when something did."""
     from solon.data.describe import diff as compare
-    from solon.data.files import load_examples
+    from solon.data.sources import load_examples
 
     found = compare(load_examples(before), load_examples(after), (before, after))
     if as_json:

@@ -13,8 +13,9 @@ from solon.data.contamination import overlaps
 from solon.data.dedupe import dedupe
 from solon.data.detail import row_details
 from solon.data.example import Example
-from solon.data.files import is_scripted, load_examples
+from solon.data.files import is_scripted
 from solon.data.quality import Judges, screen
+from solon.data.sources import load_examples
 from solon.policy.escalation import has_tags, leaks, split_tags
 
 SHOWN = 50  # problems and warnings of a kind that a report lists; all are counted

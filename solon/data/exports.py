@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from solon.data.example import Example
-from solon.data.files import Output, publish, read_examples, refuse_scripted, writing
+from solon.data.files import Output, publish, refuse_scripted, writing
 from solon.data.prompts import REFUSAL_ONLY_HAZARDS
 from solon.data.rows import Turn
+from solon.data.sources import read_examples
 from solon.errors import DataError, nearest
 
 Row = dict[str, Any]

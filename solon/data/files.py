@@ -1,4 +1,4 @@
-"""Data files: rows in, examples out; and outputs that appear whole, with a card and a manifest beside them, or not at all."""
+"""Files that data is written to: outputs that appear whole, with a card and a manifest beside them, or not at all."""
 
 from __future__ import annotations
 
@@ -19,41 +19,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 import solon
-from solon.data.example import Example, from_row, shape_of
-from solon.data.reading import Notes, kind_of_file, open_binary, rows
+from solon.data.example import Example
 from solon.data.records import PROBE
 from solon.errors import DataError
 
 SCRIPTED = "scripted"
-
-
-def read_examples(path: str | Path, *, max_malformed: float = 0.0) -> Iterator[Example]:
-    """The examples of a file of any known row shape, of a published set as it comes, or with a prompt column of a usual name.
-
-    Raises:
-        DataError: unreadable, a row of no known shape or with a wrong field (file:line: field), or no row.
-    """
-    from solon.data.published import Malformed
-    from solon.data.sources import examples_of_raw
-
-    where = Path(path)
-    notes = Notes(where, max_malformed)
-    for line, row in rows(where, notes):
-        shape = shape_of(row)
-        try:
-            if shape:
-                yield from_row(shape.model_validate(row))
-            else:
-                yield from examples_of_raw(row, f"{where}:{line}")
-        except Malformed as error:
-            raise DataError(f"{where}:{line}: {error}", mend="correct the row") from error
-        except ValidationError as error:
-            raise DataError(f"{where}:{line}: {first_complaint(error)}", mend="correct the row") from error
-
-
-def load_examples(path: str | Path) -> list[Example]:
-    """All examples of a file; see `read_examples`."""
-    return list(read_examples(path))
 
 
 def first_complaint(error: ValidationError) -> str:
@@ -300,9 +270,3 @@ def manifest_of(path: str | Path) -> dict[str, Any]:
     except ValueError as error:
         raise DataError(f"{beside}: expected JSON, got {error}", mend="make the file again, or remove its manifest") from error
     return found if isinstance(found, dict) else {}
-
-
-__all__ = [
-    "Output", "card", "created", "facets_of", "first_complaint", "is_scripted", "kind_of_file", "load_examples", "manifest_of",
-    "open_binary", "publish", "read_examples", "refuse_held_out", "refuse_scripted", "sha256_of", "write_rows", "writing",
-]  # fmt: skip

@@ -20,8 +20,9 @@ from typing import Any
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from solon.data.example import Example
-from solon.data.files import first_complaint, load_examples, publish, refuse_held_out, refuse_scripted, writing
+from solon.data.files import first_complaint, publish, refuse_held_out, refuse_scripted, writing
 from solon.data.quotas import counts, exact, require_whole_shares
+from solon.data.sources import load_examples
 from solon.errors import DataError, nearest
 from solon.models.base import derive_seed
 

@@ -94,6 +94,32 @@ def examples_of_raw(row: Row, where: str) -> Iterator[Example]:
         yield from_row(HumanPreferenceRow.model_validate(made)) if "original_chosen" in made else Example.model_validate(made)
 
 
+def read_examples(path: str | Path, *, max_malformed: float = 0.0) -> Iterator[Example]:
+    """The examples of a file of any known row shape, of a published set as it comes, or with a prompt column of a usual name.
+
+    Raises:
+        DataError: unreadable, a row of no known shape or with a wrong field (file:line: field), or no row.
+    """
+    where = Path(path)
+    notes = Notes(where, max_malformed)
+    for line, row in rows(where, notes):
+        shape = shape_of(row)
+        try:
+            if shape:
+                yield from_row(shape.model_validate(row))
+            else:
+                yield from examples_of_raw(row, f"{where}:{line}")
+        except Malformed as error:
+            raise DataError(f"{where}:{line}: {error}", mend="correct the row") from error
+        except ValidationError as error:
+            raise DataError(f"{where}:{line}: {first_complaint(error)}", mend="correct the row") from error
+
+
+def load_examples(path: str | Path) -> list[Example]:
+    """All examples of a file; see `read_examples`."""
+    return list(read_examples(path))
+
+
 def recognised(row: Mapping[str, Any]) -> Source | None:
     """The published set that a row's columns belong to, if any."""
     if "prompt" in row and "canonical_solution" not in row:

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from solon.data.example import Example, to_row
-from solon.data.files import created, load_examples, publish, sha256_of, writing
+from solon.data.files import created, publish, sha256_of, writing
 from solon.data.near import near_duplicates
 from solon.data.prompts import stable_id
 from solon.data.quality import facet
 from solon.data.quotas import exact
+from solon.data.sources import load_examples
 from solon.data.splits import position
 from solon.errors import DataError
 from solon.models.base import content_hash

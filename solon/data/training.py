@@ -10,9 +10,10 @@ from pydantic import ValidationError
 
 from solon.data.example import Example, to_pair
 from solon.data.exports import lacks, trl_preference, trl_sft
-from solon.data.files import first_complaint, read_examples, refuse_scripted
+from solon.data.files import first_complaint, refuse_scripted
 from solon.data.prompts import REFUSAL_ONLY_HAZARDS
 from solon.data.records import Pair, Provenance
+from solon.data.sources import read_examples
 from solon.errors import DataError
 from solon.models.base import Message
 

@@ -7,8 +7,9 @@ import pytest
 
 from solon.data.example import Example
 from solon.data.exports import FORMATS, alternating, export_file
-from solon.data.files import load_examples, manifest_of
+from solon.data.files import manifest_of
 from solon.data.rows import Turn
+from solon.data.sources import load_examples
 from solon.errors import DataError
 
 SECRET = "the reply that must not be learnt"

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solon.data.example import Example
-from solon.data.files import load_examples, manifest_of
+from solon.data.files import manifest_of
 from solon.data.mixing import interleaved, load_mix, mix_files, most_without_repeats
 from solon.data.quotas import counts
+from solon.data.sources import load_examples
 from solon.errors import DataError
 
 SIZES = {"constitutional": 90, "coding": 70, "mathematics": 50, "general": 30}

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from solon.data.files import load_examples, manifest_of, read_examples
+from solon.data.files import manifest_of
 from solon.data.published import dialogue
 from solon.data.rows import HumanPreferenceRow
-from solon.data.sources import import_file
+from solon.data.sources import import_file, load_examples, read_examples
 from solon.errors import DataError
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from solon.data.files import load_examples, sha256_of
+from solon.data.files import sha256_of
 from solon.data.generate import generate_file
+from solon.data.sources import load_examples
 from solon.data.splitting import SIDES, assigned, best_seed, side_of, split_file
 from solon.errors import DataError
 

@@ -15,9 +15,10 @@ from typing import Any
 
 from solon.data.example import Example, to_row
 from solon.data.files import created as now
-from solon.data.files import load_examples, refuse_held_out, refuse_scripted, write_rows
+from solon.data.files import refuse_held_out, refuse_scripted, write_rows
 from solon.data.quotas import Share, counts, exact
 from solon.data.rows import TRADING_CATEGORIES, TradingRow
+from solon.data.sources import load_examples
 from solon.data.splits import position
 from solon.errors import DataError
 
