@@ -8,7 +8,7 @@ same order, the same steps are taken: on a CPU with a fixed number of threads th
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -292,12 +292,12 @@ class _Slots:
 def _forward(model: Any, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: DynamicCache) -> torch.Tensor:
     """Logits [rows, vocabulary] at the last position."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    kept = {_cache_argument(type(inner)): cache}
+    kept = {_cache_argument(type(inner).forward): cache}
     out = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1, **kept)
     return out.logits[:, -1]
 
 
 @lru_cache(maxsize=32)
-def _cache_argument(kind: type) -> str:
+def _cache_argument(forward: Callable[..., Any]) -> str:
     """What a model class calls its cache: `cache` since transformers 5.24, `past_key_values` before and in a model's own code."""
-    return "cache" if "cache" in inspect.signature(kind.forward).parameters else "past_key_values"  # type: ignore[attr-defined]
+    return "cache" if "cache" in inspect.signature(forward).parameters else "past_key_values"
