@@ -41,6 +41,8 @@ _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("quantity", re.compile(rf"{_SUBSTANCE}\W+(?:\w+\W+){{0,4}}?\d+(?:[.,]\d+)?\s*(?:%|{_UNIT}\b|parts?\b|ppm\b)", re.IGNORECASE)),
     ("quantity", re.compile(rf"\b(?=[A-Za-z]*\d)(?:(?:{_ELEMENT})\d{{0,2}}){{2,}}\b")),
     ("quantity", re.compile(r"\b\d{2,4}\s*(?:°|degrees)\s*(?:C|F|celsius|fahrenheit)\b", re.IGNORECASE)),
+    ("quantity", re.compile(rf"\b(?:{_NUMBER}\s+){{1,4}}degrees\b(?!\s+of\b)", re.IGNORECASE)),
+    ("quantity", re.compile(rf"\b{_NUMBER}\s+parts?\s+(?:of\s+)?[a-z]+\W+(?:\w+\W+){{0,3}}{_NUMBER}\s+parts?\b", re.IGNORECASE)),
     ("quantity", re.compile(r"\b\d+(?:[.,]\d+)?\s*:\s*\d+(?:[.,]\d+)?\s+(?:ratio|mix|mixture|solution)\b|\bratio of \d", re.IGNORECASE)),
     ("code", re.compile(r"```|^\s*(?:def|class)\s+\w+\s*[(:]|^\s*import\s+\w+|^\s*from\s+\w+\s+import\b|#include\s*<|\bfunction\s*\w*\(|\bprint\(|=>\s*\{|;\s*$\n.*;\s*$", re.MULTILINE)),
     ("code", re.compile(r"<script\b|\bSELECT\b.+\bFROM\b|['\"]\s*(?:OR|AND)\s+['\"]?\d\s*=\s*['\"]?\d|\\x[0-9a-f]{2}|\beval\(", re.IGNORECASE)),
@@ -49,20 +51,25 @@ _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("command", re.compile(
         r"\b(?:sudo|chmod|curl|wget|ssh|scp|netcat|nc|nmap|ping|rm|cat|grep|apt(?:-get)?|pip3?|npm|git|docker|powershell|cmd|reg|net user"
         r"|hashcat|sqlmap|msfconsole|aircrack-ng|tcpdump|telnet|ftp)\s+(?:-{1,2}\w|/\w|https?:|[\w-]+\.\w+|install\b|clone\b|/add\b)")),
+    ("command", re.compile(r"\b(?:chmod\s+\d{3,4}|kill\s+-\d|net\s+(?:use|stop|start)\s+\w)", re.IGNORECASE)),
     ("command", re.compile(r"(?:^|\s)--[a-z][\w-]{2,}\b|`[^`\n]{3,}`|\b(?:/etc|/usr|/var|/dev|/bin)/\w+|\b[A-Z]:\\\w+")),
     ("url", re.compile(r"\b(?:https?|ftp|tor|magnet)://?\S+|\bwww\.\w|\b[\w-]+\.(?:com|net|org|io|onion|ru|info|xyz|gov|edu)\b(?!\.\w)", re.IGNORECASE)),
+    ("url", re.compile(r"\bhxxps?\b|\w\s*(?:\[\.\]|\(\.\)|\[dot\]|\(dot\))\s*\w", re.IGNORECASE)),
     ("url", re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b|\b[\w.+-]+@[\w-]+\.[a-z]{2,}\b|\+\d[\d\s().-]{7,}\d", re.IGNORECASE)),
     ("setting", re.compile(r"\b\d+(?:[.,]\d+)?\s*-?\s*(?:V|volts?|amps?|mA|watts?|kW|ohms?|[kMG]?Hz|hertz|rpm|psi|bar|baud|dB|[kMG]bps|lumens?)\b")),
     ("setting", re.compile(
         r"\b(?:ports?|channel|frequency|voltage|pressure|register|pin|gain|baud rate|firmware|sensitivity|threshold|timer)\s+(?:to\s+|at\s+|of\s+|=\s*|:\s*)?\d", re.IGNORECASE)),
+    ("setting", re.compile(rf"\b(?:hold|press|push|heat|boil)(?:ing)?\b[^.;\n]{{0,50}}\bfor\s+(?:about\s+)?{_NUMBER}\s*(?:seconds?|minutes?|hours?)\b", re.IGNORECASE)),
+    ("setting", re.compile(r"\bpress(?:ing)?\s+(?:the\s+)?(?:F\d{1,2}|ctrl|control|alt|shift|esc(?:ape)?|del(?:ete)?)\b|(?<!\w)[*#]+\d+[\d*#]*[*#]", re.IGNORECASE)),
+    ("setting", re.compile(r"\b(?:password|passcode|pin|user ?name)\s+(?:is\s+|of\s+)?[\"'“]?(?=\w*\d)\w{4,}", re.IGNORECASE)),
     ("setting", re.compile(r"\bset\s+(?:the\s+)?[\w -]{2,30}\s+to\s+[\"']?\d|\b\w+_\w+\s*[=:]\s*\S", re.IGNORECASE)),
 )  # fmt: skip
-_STEP = re.compile(r"(?:^|(?<=[.!?:;\n]))\s*(?:\d{1,2}[.)]|step\s+\w+[:.,]|[-*•])\s+", re.IGNORECASE)
+_STEP = re.compile(r"(?:^|(?<=[.!?:;\n]))\s*(?:\d{1,2}[.)]|step\s+\w+[:.,]|[-*•])\s+|\s\(?\d{1,2}\)\s+", re.IGNORECASE)
 _SEQUENCE = re.compile(
     r"\b(?:first|firstly|second|secondly|third|thirdly|then|next|after that|finally|lastly)\b[,:]?\s", re.IGNORECASE
 )
 _SPECIFIC = re.compile(
-    rf"""\b\d+(?:[.,:]\d+)*\s*(?:am|pm|a\.m\.|p\.m\.|seconds?|minutes?|mins?|hours?|hrs?|days?|weeks?|met(?:er|re)s?|cm|mm|km|inch(?:es)?|feet|ft|miles?|times|dollars|euros|%|percent)
+    rf"""\b(?:\d+(?:[.,:]\d+)*|two|three|four|five|six|seven|eight|nine|ten|fifteen|twenty|thirty)\s*(?:am|pm|a\.m\.|p\.m\.|seconds?|minutes?|mins?|hours?|hrs?|days?|weeks?|met(?:er|re)s?|cm|mm|km|inch(?:es)?|feet|ft|miles?|times|dollars|euros|%|percent)
       | [$€£]\s*\d | \b\d{{3,}}\b | \b{_CHEMICAL}
       | \b[A-Z]{{2,}}-?\d+\b | \b\w+\.(?:exe|dll|sh|py|apk|bin|iso|zip)\b
       | \bmodel\s+\w*\d | \bversion\s+\d""",
