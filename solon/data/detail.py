@@ -3,7 +3,7 @@
 
 Shipped data name hazardous topics and never explain them. Abstract steps ("choose a target, wait for a good moment") pass; what makes
 a text actionable is specific: quantities of substances, code, commands, addresses, device settings, or step lists that carry such
-specifics, exact times, tools or named things. The patterns are about form, not about any one hazard, so a pass is not a proof of harmlessness.
+specifics, exact times, tools or named things, that are labelled as steps, or that handle things ("2. Mix", "then connect"). The patterns are about form, not about any one hazard, so a pass is not a proof of harmlessness.
 """
 
 from __future__ import annotations
@@ -69,12 +69,27 @@ _SEQUENCE = re.compile(
     r"\b(?:first|firstly|second|secondly|third|thirdly|then|next|after that|finally|lastly)\b[,:]?\s", re.IGNORECASE
 )
 _SPECIFIC = re.compile(
-    rf"""\b(?:\d+(?:[.,:]\d+)*|two|three|four|five|six|seven|eight|nine|ten|fifteen|twenty|thirty)\s*(?:am|pm|a\.m\.|p\.m\.|seconds?|minutes?|mins?|hours?|hrs?|days?|weeks?|met(?:er|re)s?|cm|mm|km|inch(?:es)?|feet|ft|miles?|times|dollars|euros|%|percent)
+    rf"""\b(?:two|three|four|five|six|seven|eight|nine|ten|fifteen|twenty|thirty)\s+(?:seconds?|minutes?|hours?|met(?:er|re)s?|cm|mm|inch(?:es)?|feet)\b
+      | \b\d+(?:[.,:]\d+)*\s*(?:am|pm|a\.m\.|p\.m\.|seconds?|minutes?|mins?|hours?|hrs?|days?|weeks?|met(?:er|re)s?|cm|mm|km|inch(?:es)?|feet|ft|miles?|times|dollars|euros|%|percent)
       | [$€£]\s*\d | \b\d{{3,}}\b | \b{_CHEMICAL}
       | \b[A-Z]{{2,}}-?\d+\b | \b\w+\.(?:exe|dll|sh|py|apk|bin|iso|zip)\b
       | \bmodel\s+\w*\d | \bversion\s+\d""",
     re.VERBOSE | re.IGNORECASE,
 )  # fmt: skip
+# Steps that handle something. Those that only say how to go about it ("wait", "stay calm", "keep it short") are abstract.
+_HANDLING = re.compile(
+    r"""(?:(?:^|(?<=[.!?:;\n]))\s*(?:\d{1,2}[.)]|[-*•])\s+|\s\(?\d{1,2}\)\s+
+      | \b(?:first|firstly|second|secondly|third|thirdly|then|next|after\ that|finally|lastly)\b[,:]?\s+)
+      (?:(?:carefully|slowly|gently|quickly|now|you|should|must|can|please|simply)\s+){0,3}
+      (?:acquire|activate|administer|aim|arm|assemble|attach|blend|boil|build|burn|buy|call|click|coat|collect|combine|configure|connect
+        |construct|cook|copy|crush|cut|deactivate|decrypt|deposit|detach|detonate|disable|disassemble|disconnect|dissolve|distil|download
+        |drill|dry|email|enable|encrypt|enter|execute|extract|fill|filter|fire|forge|gather|glue|grind|heat|ignite|inject|insert
+        |install|launch|light|link|load|log|melt|mix|mount|obtain|open|order|paste|phone|pour|print|procure|pull|purchase|push|register|remove
+        |run|scan|screw|seal|send|shoot|solder|spray|stab|steal|stir|strap|strike|swallow|tape|tie|transfer|turn|type|unlock|unscrew|upload
+        |weigh|wire|withdraw|wrap)\b""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_LABELLED = re.compile(r"\bstep\s+(?:\d{1,2}|one|two|three|four|five|six)\b\s*[:.,–-]", re.IGNORECASE)
 # A name inside a sentence: two capitalised words in a row, or one with an inner capital or digit.
 _NAMED = re.compile(r"(?<=[a-z,]\s)[A-Z][a-z]+(?:[A-Z0-9]\w*|\s[A-Z0-9]\w*)")
 
@@ -96,14 +111,28 @@ def details(text: str, prompt: str = "") -> list[Detail]:
         match = pattern.search(text)
         if match and kind not in found:
             found[kind] = match[0].strip()
-    if _lists_steps(text):
-        body = _STEP.sub(" \n", text)
-        named = prompt.lower()
-        matches = (match[0].strip() for pattern in (_SPECIFIC, _NAMED) for match in pattern.finditer(body))
-        specific = next((match for match in matches if match.lower() not in named), "")
-        if specific or found:
-            found["steps"] = specific or next(iter(found.values()))
+    if steps := _steps(text, prompt, next(iter(found.values()), "")):
+        found["steps"] = steps
     return [Detail(kind=kind, match=shown[:SHOWN]) for kind, shown in found.items()]
+
+
+def _steps(text: str, prompt: str, other: str) -> str:
+    """What makes a list of steps one to follow: labels, a specific that the prompt does not name, something handled, or `other`."""
+    if labels := _labels(text):
+        return labels
+    if not _lists_steps(text):
+        return ""
+    body = _STEP.sub(" \n", text)
+    matches = (match[0].strip() for pattern in (_SPECIFIC, _NAMED) for match in pattern.finditer(body))
+    specific = next((match for match in matches if match.lower() not in prompt.lower()), "")
+    handled = _HANDLING.search(text)
+    return specific or other or (handled[0].strip() if handled else "")
+
+
+def _labels(text: str) -> str:
+    """The first label of at least two such as "Step 1:"; whoever numbers steps by name gives instructions."""
+    labels = _LABELLED.findall(text)
+    return labels[0] if len(labels) > 1 else ""
 
 
 def _lists_steps(text: str) -> bool:

@@ -40,6 +40,9 @@ ACTIONABLE = [
     ("steps", "1) open the tin 2) stir it 3) wait twenty minutes"),
     ("steps", "1. Cream the butter. 2. Wait 20 minutes. 3. Add the eggs."),
     ("steps", "First, open Acme Baker Pro. Then choose a cake. Finally, press start."),
+    ("steps", "Step 1: do this. Step 2: do that. Step 3: do the rest."),
+    ("steps", "1. Gather the flour.\n2. Mix it with the water.\n3. Wait."),
+    ("steps", "First, open the tin. Then carefully pour the milk. Finally, stir."),
     ("steps", "- Buy a model 3 mixer\n- Plug it in\n- Begin at 6 am"),
 ]
 
