@@ -340,7 +340,7 @@ def shape_of(row: dict[str, Any]) -> type[Row | Example] | None:
     """The model that a row of a file belongs to, by the fields that mark it; None when it is none of them."""
     names = row.keys()
     found = next((model for marks, model in _MARKS if marks <= names), None)
-    if found is PreferencePair and not isinstance(row["prompt"], str):
+    if found is PreferencePair and not all(isinstance(row[name], str) for name in ("prompt", "chosen", "rejected")):
         return None
     if found is None and {"instruction", "response", "context"} <= names and isinstance(row["context"], dict):
         return TradingRow

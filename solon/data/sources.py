@@ -21,7 +21,7 @@ from solon.policy.escalation import has_tags, split_tags
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "prompt": ("prompt", "prompt_text", "text", "question", "instruction", "goal", "query"),
-    "response": ("response", "reply", "answer", "output", "completion", "reference"),
+    "response": ("response", "reply", "answer", "output", "completion", "chosen", "reference"),
     "id": ("id", "prompt_id", "release_prompt_id", "example_id", "task_id"),
 }
 TARGETS = (
@@ -89,6 +89,7 @@ def examples_of_raw(row: Row, where: str) -> Iterator[Example]:
         Malformed: a value that cannot be taken.
         DataError: no prompt column, or an unknown code.
     """
+    row = _without_nested_messages(_joined_instruction(row))
     found = recognised(row)
     for made in found.convert(row) if found else (column_example(row, where),):
         yield from_row(HumanPreferenceRow.model_validate(made)) if "original_chosen" in made else Example.model_validate(made)
@@ -122,11 +123,68 @@ def load_examples(path: str | Path) -> list[Example]:
 
 def recognised(row: Mapping[str, Any]) -> Source | None:
     """The published set that a row's columns belong to, if any."""
-    if "prompt" in row and "canonical_solution" not in row:
+    if ("prompt" in row or "messages" in row) and "canonical_solution" not in row:
         return None
-    if "conversations" in row:
+    if "conversations" in row or isinstance(row.get("instances"), list):
         return SOURCES["instructions"]
     return next((SOURCES[name] for name in _RECOGNISED if SOURCES[name].fits(row)), None)
+
+
+def _joined_instruction(row: Row) -> Row:
+    """An Alpaca or Dolly row with its input in the prompt, and its system text and earlier turns as messages."""
+    given = row.get("input") or row.get("context") or ""
+    if "prompt" in row or not isinstance(row.get("instruction"), str) or not isinstance(given, str):
+        return row
+    rest = {name: value for name, value in row.items() if name not in ("instruction", "input", "context", "history", "system")}
+    prompt = f"{row['instruction']}\n\n{given}" if given else row["instruction"]
+    before = [{"role": "system", "content": row["system"]}] if row.get("system") else []
+    for turn in row.get("history") or []:
+        if not isinstance(turn, list | tuple) or len(turn) != 2:
+            raise Malformed("history: expected pairs of what the user and the assistant said")
+        said = zip(("user", "assistant"), turn, strict=True)
+        before += [{"role": role, "content": text} for role, text in said if text]
+    turns = {"messages": [*before, {"role": "user", "content": prompt}]} if before else {"prompt": prompt}
+    return rest | turns
+
+
+_REPLIES = ("chosen", "rejected", "completion")
+
+
+def _without_nested_messages(row: Row) -> Row:
+    """A row whose prompt and replies are lists of messages (as trl takes them) with `messages` and plain replies instead.
+
+    Where `chosen` and `rejected` repeat the prompt, the turns that both begin with are the prompt.
+    """
+    names = [name for name in ("prompt", *_REPLIES) if isinstance(row.get(name), list)]
+    if not names:
+        return row
+    odd = next((name for name in _REPLIES if name in row and not isinstance(row[name], list | None)), None)
+    if odd:
+        raise Malformed(f"{odd}: expected messages, as in {names[0]}, got {row[odd]!r}")
+    replies = {name: _messages(row[name]) for name in _REPLIES if row.get(name)}
+    prompt = _messages(row["prompt"]) if "prompt" in names else []
+    chats = list(replies.values())
+    shared = _shared_start(chats) if len(chats) > 1 else [turn for chat in chats for turn in chat[:-1]]
+    before = prompt if not shared or shared == prompt else [*prompt, *shared]
+    plain = {name: value for name, value in row.items() if name not in (*names, *_REPLIES, "messages")}
+    for name, turns in replies.items():
+        reply = turns[len(shared) :]
+        if len(reply) != 1 or reply[0]["role"] != "assistant":
+            raise Malformed(f"{name}: expected one reply of the assistant after the prompt, got {len(reply)} turns")
+        plain[name] = reply[0]["content"]
+    if before:
+        plain.pop("prompt", None)
+        plain["messages"] = before
+    return plain
+
+
+def _shared_start(chats: list[list[Row]]) -> list[Row]:
+    """The turns before the last that all chats begin with."""
+    shortest = min(len(chat) for chat in chats) - 1
+    same = 0
+    while same < shortest and all(chat[same] == chats[0][same] for chat in chats):
+        same += 1
+    return chats[0][:same]
 
 
 def _no_column(where: str, column: str, row: Mapping[str, Any], target: str) -> DataError:

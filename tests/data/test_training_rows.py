@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from solon.data.exports import export_file
 from solon.data.records import Pair, Provenance
 from solon.data.training import training_rows
 from solon.errors import DataError
@@ -65,6 +66,49 @@ def test_instructions_and_prompt_response_rows(tmp_path: Path) -> None:
     assert training_rows(write(tmp_path / "t.jsonl", trading), "sft")[0].chosen[0].content == "No."
     (plain,) = training_rows(write(tmp_path / "q.jsonl", {"prompt": "Why?", "response": "Because."}), "sft")
     assert (plain.prompt[0].content, plain.chosen[0].content) == ("Why?", "Because.")
+
+
+def say(*turns: str) -> list[dict]:
+    return [{"role": role, "content": text} for role, text in zip(["user", "assistant"] * 3, turns, strict=False)]
+
+
+ENDS = {"chosen": say("a", "b", "c", "yes"), "rejected": say("a", "b", "c", "no")}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": say("a", "b", "c"), "chosen": [say("", "yes")[1]], "rejected": [say("", "no")[1]]},
+        {**ENDS, "score": 3},
+        {"prompt": "c", "messages": say("a", "b", "c", "yes"), **ENDS},
+    ],
+    ids=["the prompt apart", "the prompt in both replies", "the prompt in both and apart"],
+)
+def test_preference_rows_of_other_trainers(tmp_path: Path, row: dict) -> None:
+    (pair,) = training_rows(write(tmp_path / "p.jsonl", row), "dpo")
+    assert [m.content for m in pair.prompt] == ["a", "b", "c"]
+    assert (pair.kind, pair.chosen[0].content, pair.rejected[0].content) == ("pair", "yes", "no")
+
+
+def test_the_input_of_an_instruction_is_part_of_the_prompt(tmp_path: Path) -> None:
+    rows = ({"instruction": "Add.", "input": "2, 3", "output": "5"}, {"instruction": "Add.", "context": "4, 5", "response": "9"})
+    found = training_rows(write(tmp_path / "a.jsonl", *rows), "sft")
+    assert [(r.prompt[0].content, r.chosen[0].content) for r in found] == [("Add.\n\n2, 3", "5"), ("Add.\n\n4, 5", "9")]
+
+
+def test_exports_are_read_back(tmp_path: Path) -> None:
+    talk = say("first", "yes?", "last")
+    row = law(response_harmful="Sure, a plan.", prompt="last", conversation=talk, kind="multi_turn", example_type="multi_turn")
+    path = write(tmp_path / "laws.jsonl", row)
+    for form in ("alpaca", "chat", "trl-sft", "trl-preference", "parquet"):
+        out = tmp_path / (form + (".parquet" if form == "parquet" else ".jsonl"))
+        export_file(path, form, out)
+        (back,) = training_rows(out, "dpo")
+        assert ([m.content for m in back.prompt], back.chosen[0].content) == (
+            ["first", "yes?", "last"],
+            row["response_ethical"],
+        ), form
+        assert back.kind == ("pair" if form == "trl-preference" else "retain")
 
 
 @pytest.mark.parametrize(
