@@ -39,7 +39,7 @@ def read_text(path: Path) -> str:
     if not path.exists():
         raise DataError(f"{path}: expected a file, got nothing there", mend="check the path")
     if path.is_dir():
-        raise DataError(f"{path}: expected a file, got a folder", mend="name a .jsonl, .csv or .txt file in it")
+        raise DataError(f"{path}: expected a file, got a folder", mend="name a file in it")
     try:
         raw = path.read_bytes()
     except OSError as error:

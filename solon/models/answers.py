@@ -45,7 +45,7 @@ def read_answer(request_id: str, status: int, headers: Mapping[str, str], raw: b
     try:
         answer = json.loads(raw)
     except ValueError:
-        return Retry(f"expected JSON, came {raw[:80]!r}")
+        return Retry(f"expected JSON, got {raw[:80]!r}")
     return _completion(request_id, answer)
 
 
@@ -55,11 +55,11 @@ def _completion(request_id: str, answer: Any) -> Completion | Retry:
         message = choice["message"]
         text = message.get("content")
     except (KeyError, IndexError, TypeError, AttributeError):
-        return Retry(f"expected choices[0].message, came {json.dumps(answer)[:120]}")
+        return Retry(f"expected choices[0].message, got {json.dumps(answer)[:120]}")
     if text is None:
         text = message.get("refusal")  # the protocol's own field for a declined request
     if not isinstance(text, str):
-        return Retry(f"expected text in choices[0].message.content, came {type(text).__name__}")
+        return Retry(f"expected text in choices[0].message.content, got {type(text).__name__}")
     if choice.get("finish_reason") == "content_filter":
         return _failed(request_id, "the server's content filter cut the reply")
     usage = answer.get("usage") or {}

@@ -76,7 +76,7 @@ def check_base(adapter: Path, base: Path) -> None:
     came = weights_hash(base)
     if came != wanted:
         raise ModelError(
-            f"{adapter}: this adapter was trained on {name!r} (weights {wanted[:12]}), came {base} (weights {came[:12]})",
+            f"{adapter}: this adapter was trained on {name!r} (weights {wanted[:12]}), got {base} (weights {came[:12]})",
             mend=f"open it as {name}+{adapter.name}, over the very weights it was trained on",
         )
 

@@ -51,7 +51,7 @@ class HFModel:
         template_options: dict[str, Any] | None = None,
     ) -> None:
         if batch_size < 1:
-            raise ModelError(f"batch_size: expected at least 1, came {batch_size}", mend="64 suits most machines")
+            raise ModelError(f"batch_size: expected at least 1, got {batch_size}", mend="64 suits most machines")
         ensure_chat_template(tokenizer, name)
         self.model, self.tokenizer, self.name, self.batch_size = model, tokenizer, name, batch_size
         self.base_identity, self.adapter_identity = identity, adapter_identity
@@ -284,7 +284,7 @@ def pick_device(device: str) -> torch.device:
     try:
         wanted = torch.device(device)
     except RuntimeError as error:
-        raise EnvironmentRefused(f"device: expected auto, cpu, cuda, cuda:N or mps, came {device!r}", mend="use auto") from error
+        raise EnvironmentRefused(f"device: expected auto, cpu, cuda, cuda:N or mps, got {device!r}", mend="use auto") from error
     present: dict[str, Callable[[], bool]] = {
         "cuda": torch.cuda.is_available,
         "mps": torch.backends.mps.is_available,
@@ -307,7 +307,7 @@ def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
     if dtype == "auto":
         return torch.float32 if device.type == "cpu" else torch.bfloat16
     if dtype not in known:
-        raise EnvironmentRefused(f"dtype: expected auto, {', '.join(known)}, came {dtype!r}", mend="use auto")
+        raise EnvironmentRefused(f"dtype: expected auto, {', '.join(known)}, got {dtype!r}", mend="use auto")
     return known[dtype]
 
 

@@ -72,7 +72,7 @@ class HTTPModel:
     ) -> None:
         if concurrency < 1 or attempts < 1 or timeout <= 0:
             raise ModelError(
-                f"expected concurrency and attempts above 0 and timeout > 0, came {concurrency}, {attempts}, {timeout}",
+                f"expected concurrency and attempts above 0 and timeout > 0, got {concurrency}, {attempts}, {timeout}",
                 mend="32, 8 and 300 suit most servers",
             )
         self.urls, self.served, self.name = tuple(urls), served, name or f"{','.join(urls)}#{served}"
@@ -261,7 +261,7 @@ class HTTPModel:
         try:
             return [str(entry["id"]) for entry in json.loads(raw)["data"]]
         except (ValueError, KeyError, TypeError):
-            return f"expected the JSON list of an OpenAI-compatible server at {url}/models, came {raw[:60]!r}"
+            return f"expected the JSON list of an OpenAI-compatible server at {url}/models, got {raw[:60]!r}"
 
 
 def api_key(url: str) -> str:

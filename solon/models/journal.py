@@ -77,7 +77,7 @@ class Journal:
             self._db.execute(f"PRAGMA user_version={FORMAT}")
         elif version != FORMAT or "completions" not in tables:
             raise IntegrityError(
-                f"{self.path}: expected a completion journal of format {FORMAT}, came another database", mend="name another file"
+                f"{self.path}: expected a completion journal of format {FORMAT}, got another database", mend="name another file"
             )
         self._db.execute("COMMIT")
         fault = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]

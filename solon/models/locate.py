@@ -34,12 +34,12 @@ class Located:
         """
         if self.urls:
             raise ModelError(
-                f"{self.spec}: a folder of weights was expected, came a server",
+                f"{self.spec}: expected a folder of weights, got a server",
                 mend="name a local model to train with --train-model",
             )
         if self.adapter is not None:
             raise ModelError(
-                f"{self.spec}: a folder of full weights was expected, came a base with the adapter {self.adapter}",
+                f"{self.spec}: expected a folder of full weights, got a base with the adapter {self.adapter}",
                 mend="merge the adapter first, or name the base",
             )
         return self.folder
@@ -111,7 +111,7 @@ def _folder(spec: str) -> Located:
         return Located(spec, folder=_full(NANO, spec))
     path = Path(spec).expanduser()
     if path.is_file():
-        raise ModelError(f"{spec}: a model folder was expected, came a file", mend=GRAMMAR)
+        raise ModelError(f"{spec}: expected a model folder, got a file", mend=GRAMMAR)
     if path.is_dir():
         return _run(path, spec) or Located(spec, folder=_full(path, spec))
     if _looks_local(spec) or not HUB_ID.fullmatch(spec):

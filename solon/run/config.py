@@ -34,7 +34,7 @@ class SplitSettings(Settings):
 
     validation: float = Field(default=0.1, ge=0, lt=1, description="share for the safety gate during training")
     test: float = Field(default=0.3, ge=0, lt=1, description="share held out for evaluation")
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
 
 
 class GateSettings(Settings):
@@ -118,7 +118,7 @@ class RunConfig(Settings):
     model: str = Field(NANO, description="answers, criticises and revises: nano, a folder, a hub id or URL#name")
     train_model: str | None = Field(None, description="the model to train, when `model` is served; default: the same")
     out: str | None = Field(None, description="the run folder; default runs/<constitution>-<model>")
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     max_prompts: int | None = Field(
         None, ge=1, description="at most so many prompts of each set (hazardous, twin, benign) and split of the source"
     )
@@ -295,6 +295,11 @@ def _explained(
         own = wanted.split(": expected ", 1)
         place = f"{'.'.join((*loc, own[0]))}: expected {own[1]}" if len(own) == 2 else f"{'.'.join(loc)}: {wanted}"
         return ConfigError(f"{where}{place}", mend="correct the value")
+    if first["type"] in ("model_type", "model_attributes_type"):
+        known = ", ".join(sorted(_known_keys(kind, loc)))
+        return ConfigError(
+            f"{where}{'.'.join(loc)}: expected a block of settings, got {first['input']!r}", mend=f"set one of {known}"
+        )
     return ConfigError(f"{where}{'.'.join(loc)}: expected {wanted}, got {first['input']!r}", mend="correct the value")
 
 

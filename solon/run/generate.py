@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from typing import Any
 
@@ -51,14 +52,17 @@ def generate_pairs(job: Job, model: Model, folder: RunFolder, reporter: Reporter
     prompts = [*job.hazardous, *retain_prompts(job)]
     settings = settings_of(job)
     counts: Counter[str] = Counter()
-    with reporter.bar("respond, critique, revise", len(prompts), "prompts") as bar:
+    most = sum(_most_replies(job, settings, prompt) for prompt in prompts)
+    with reporter.bar("respond, critique, revise", most) as bar:
 
         def finished(result: PairsResult) -> None:
             counts.update(accepted=len(result.pairs), dropped=sum(d.principle_id != "retain" for d in result.dropped))
             # Refused pairs end earlier than accepted ones, so only the counts mean something before the end.
             judged = counts["accepted"] + counts["dropped"]
-            told = f"{counts['accepted']} of {judged} pairs accepted ({counts['accepted'] / judged:.0%})" if judged else ""
-            bar.advance(1, 0, told)
+            rate = counts["accepted"] / (time.monotonic() - bar.start)
+            told = f"{rate:.1f} pairs/s, {counts['accepted']} of {judged} accepted ({counts['accepted'] / judged:.0%})" if judged else ""
+            bar.spare(_spared(result))
+            bar.advance(0, 0, told)
 
         result = make_pairs(
             model,
@@ -66,7 +70,7 @@ def generate_pairs(job: Job, model: Model, folder: RunFolder, reporter: Reporter
             prompts,
             settings,
             seed=job.config.seed,
-            progress=lambda _done, tokens: bar.advance(0, tokens),
+            progress=bar.advance,
             accepted=finished,
         )
     write_rows(folder / PAIRS, [*result.pairs, *result.retain])
@@ -83,6 +87,23 @@ def generate_pairs(job: Job, model: Model, folder: RunFolder, reporter: Reporter
             f"pairs: expected at least one accepted pair from {len(job.hazardous)} prompts, got none ({reasons})",
             mend=f"read {folder / DROPPED}; another model, constitution or prompt set may be needed",
         )
+
+
+def _most_replies(job: Job, settings: CritiqueSettings, prompt: Prompt) -> int:
+    """Respond and critique for a harmless prompt; respond, then critique, revise and check again through each lens for another."""
+    if prompt.set != "hazardous":
+        return 2
+    principles = len(job.constitution.principles)
+    return 1 + 3 * {"combined": 1, "random": settings.k, "all": principles}[settings.policy]
+
+
+def _spared(result: PairsResult) -> int:
+    """Replies that a finished prompt did not need after all."""
+    spared = 0
+    for row in result.dropped:
+        rechecked = row.reason == "revision_violates" and row.principle_id != "retain"
+        spared += (1 if row.principle_id == "retain" else 3) - bool(row.critique) - bool(row.revision) - rechecked
+    return spared
 
 
 def read_pairs(folder: RunFolder) -> tuple[list[Pair], list[Pair], list[Dropped]]:

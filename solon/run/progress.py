@@ -74,7 +74,19 @@ class Bar:
         self._progress.update(self._task, completed=self.done, rates=self._rates())
         if not self._reporter.console.is_terminal and time.monotonic() - self._last_line > 20:
             self._last_line = time.monotonic()
-            self._reporter.note(f"  {self._label}: {self.done}/{self.total} {self._rates()}", "dim")
+            self._reporter.note(f"  {self._label}: {self.done}/{self.total} {self._unit}, {self._rates()}{self._left()}", "dim")
+
+    def spare(self, things: int) -> None:
+        """So many of the total turned out not to be needed."""
+        self.total -= things
+        self._progress.update(self._task, total=self.total)
+
+    def _left(self) -> str:
+        """What is left at the rate so far; nothing before there is a rate."""
+        if not 0 < self.done < self.total:
+            return ""
+        seconds = (time.monotonic() - self.start) * (self.total - self.done) / self.done
+        return f", about {seconds / 60:.0f} min left" if seconds >= 90 else f", about {seconds:.0f} s left"
 
     def _rates(self) -> str:
         taken = max(time.monotonic() - self.start, 1e-9)

@@ -69,16 +69,18 @@ def train_only(
         config: a run configuration, whose `train` block gives the settings that `overrides` do not.
     """
     from solon.data.training import training_rows
+    from solon.models.locate import locate
     from solon.run import tune
     from solon.run.config import checked, load_config
     from solon.training.config import DpoSettings, SftSettings
 
-    rows = training_rows(data, "sft" if phase == "sft" else "dpo")
     values: dict[str, Any] = {}
     if config is not None:
         run = load_config(config)
         values = run.train.settings(phase, run).model_dump(exclude_unset=True, mode="json")
     settings = checked(SftSettings if phase == "sft" else DpoSettings, parse_overrides(overrides, values))
+    locate(model).weights_only()
+    rows = training_rows(data, "sft" if phase == "sft" else "dpo")
     own = [r for r in rows if r.kind == "pair"]
     if not own:
         raise DataError(
@@ -101,9 +103,13 @@ def evaluate_only(model: str, baseline: str | None, config: RunConfig, reporter:
     from solon.evaluation.criteria import mean_ratings
     from solon.evaluation.metrics import measure as metrics
     from solon.evaluation.verdict import verdict
+    from solon.models.locate import locate
 
     if baseline == model:
         raise ConfigError("baseline: expected another model than MODEL, got the same", mend="name the model to compare with")
+    _, judge = measure.check_judge(config.evaluation.judge)
+    for spec in filter(None, (model, baseline, judge, config.evaluation.criteria_judge)):
+        locate(spec)  # a missing one is told before hours with another
     job = prepare_evaluation(config)
     folder = RunFolder(job.config.folder)
     names = {"tuned": model, **({"base": baseline} if baseline else {})}
@@ -153,5 +159,9 @@ def chat(model: str, *, temperature: float, seed: int) -> None:
         reply = opened.generate(
             [Request(id=str(len(history)), messages=tuple(history), sampling=sampling, seed=derive_seed(seed, len(history)))]
         )[0]
-        print(reply.text if reply.finish != "error" else f"[no reply: {reply.error}]")
+        if reply.finish == "error":
+            history.pop()
+            print(f"no reply: {reply.error}", file=sys.stderr)
+            continue
+        print(reply.text)
         history.append(Message(role="assistant", content=reply.text))

@@ -52,7 +52,7 @@ def test_folders_that_are_no_models(tmp_path: Path, tiny_folder: Path) -> None:
     assert "is empty" in says(tmp_path / "notes")
     (tmp_path / "notes" / "a.txt").touch()
     assert "holds a.txt" in says(tmp_path / "notes")
-    assert "came a file" in says(tmp_path / "notes" / "a.txt")
+    assert "got a file" in says(tmp_path / "notes" / "a.txt")
     (tmp_path / "half").mkdir()
     (tmp_path / "half" / "config.json").write_bytes((tiny_folder / "config.json").read_bytes())
     assert "no weights" in says(tmp_path / "half")
@@ -81,7 +81,7 @@ def test_an_unreachable_hub_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_training_needs_full_weights(tmp_path: Path, tiny_folder: Path) -> None:
-    with pytest.raises(ModelError, match="came a server"):
+    with pytest.raises(ModelError, match="got a server"):
         resolve_path("http://a:1/v1#m")
     (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "x"}')
     with pytest.raises(ModelError, match="adapter"):
