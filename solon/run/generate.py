@@ -60,7 +60,11 @@ def generate_pairs(job: Job, model: Model, folder: RunFolder, reporter: Reporter
             # Refused pairs end earlier than accepted ones, so only the counts mean something before the end.
             judged = counts["accepted"] + counts["dropped"]
             rate = counts["accepted"] / (time.monotonic() - bar.start)
-            told = f"{rate:.1f} pairs/s, {counts['accepted']} of {judged} accepted ({counts['accepted'] / judged:.0%})" if judged else ""
+            told = (
+                f"{rate:.1f} pairs/s, {counts['accepted']} of {judged} accepted ({counts['accepted'] / judged:.0%})"
+                if judged
+                else ""
+            )
             bar.spare(_spared(result))
             bar.advance(0, 0, told)
 
@@ -90,7 +94,7 @@ def generate_pairs(job: Job, model: Model, folder: RunFolder, reporter: Reporter
 
 
 def _most_replies(job: Job, settings: CritiqueSettings, prompt: Prompt) -> int:
-    """Respond and critique for a harmless prompt; respond, then critique, revise and check again through each lens for another."""
+    """Respond and critique for a harmless prompt; for another respond, then critique, revise and recheck through each lens."""
     if prompt.set != "hazardous":
         return 2
     principles = len(job.constitution.principles)

@@ -69,7 +69,7 @@ def train_only(
         config: a run configuration, whose `train` block gives the settings that `overrides` do not.
     """
     from solon.data.training import training_rows
-    from solon.models.locate import locate
+    from solon.models import locate
     from solon.run import tune
     from solon.run.config import checked, load_config
     from solon.training.config import DpoSettings, SftSettings
@@ -103,7 +103,7 @@ def evaluate_only(model: str, baseline: str | None, config: RunConfig, reporter:
     from solon.evaluation.criteria import mean_ratings
     from solon.evaluation.metrics import measure as metrics
     from solon.evaluation.verdict import verdict
-    from solon.models.locate import locate
+    from solon.models import locate
 
     if baseline == model:
         raise ConfigError("baseline: expected another model than MODEL, got the same", mend="name the model to compare with")
