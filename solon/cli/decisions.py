@@ -148,7 +148,9 @@ def replay(
     out: Annotated[Path, typer.Option("--out", help="A new folder.")] = Path("replay"),
     no_ledger: Annotated[bool, typer.Option("--no-ledger", help="Do not write a signed ledger.")] = False,
     no_plots: Annotated[bool, typer.Option("--no-plots")] = False,
-    confirmations: Annotated[int | None, typer.Option("--confirmations", help="Marks in a row that confirm a kill.")] = None,
+    confirmations: Annotated[
+        int | None, typer.Option("--confirmations", min=1, help="Marks in a row that confirm a kill.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Verdict, ladder, votes, vetoes and escalations for every row of states."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import sys
 import warnings
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import typer
 import solon
 from solon.cli import constitutions, data, decisions, job, lab, ledger, machine, review, signing
 from solon.cli.output import explain
-from solon.errors import ConfigError, SolonError
+from solon.errors import ConfigError, EnvironmentRefused, SolonError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -125,3 +126,15 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except (OSError, sqlite3.Error) as error:
+        where = getattr(error, "filename", None)
+        refused = EnvironmentRefused(
+            f"{where or 'the machine'}: expected to read and write there, got {error}",
+            mend="check the path, its permissions and the space on the disk",
+        )
+        explain(refused, as_json=wants_json)
+        sys.exit(refused.exit_code)
+
+
+if __name__ == "__main__":  # silence with exit code 0 would read as permission
+    main()

@@ -319,4 +319,4 @@ def verify(
     if as_json:
         emit(record)
     else:
-        print(f"holds: slot {shown.slot}, proposal {shown.proposal}, yes of {', '.join(shown.voters)}\n  {shown.claim}")
+        print(f"holds: slot {shown.slot}, proposal {shown.proposal}, yes of {', '.join(sorted(shown.voters))}\n  {shown.claim}")

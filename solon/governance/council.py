@@ -25,7 +25,7 @@ from solon.ledger.canonical import digest
 from solon.ledger.clocks import Steady, clock, uptime
 from solon.ledger.dsse import Envelope, read
 from solon.ledger.storage import AlreadyUsed, Ledger
-from solon.policy.council import ActionOrder, Counted, Mode, Tally, tally
+from solon.policy.council import PROPOSAL, ActionOrder, Counted, Mode, Tally, tally
 from solon.policy.council import Vote as Ballot
 
 LONGEST_SLOT = 3_600_000_000
@@ -154,7 +154,7 @@ class Council:
         with self._lock:
             slot = self._slot(name)
             ballots = [vote.ballot(self._name(key)) for key, (_, vote) in slot.received.items()]
-            action = str(slot.proposal.get("action", ""))
+            action = str(slot.proposal.get("action") or PROPOSAL)
             result = tally(
                 ballots,
                 self.current.eligible,

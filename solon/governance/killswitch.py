@@ -48,6 +48,9 @@ class StopRefused(InputError):
         self.code = code
 
 
+GATHER = "give one --key for each signer, or let them sign one after the other with --signed FILE"
+
+
 class ResumeRefused(StopRefused):
     """A resume that was not accepted; further codes `nothing, other_stop, expired, too_few, early`."""
 
@@ -164,7 +167,8 @@ class Switch:
         ]
         for code, holds, why in problems:
             if holds:
-                raise ResumeRefused(code, f"resume: {why}", mend="solon emergency status names the stop to sign for")
+                mend = GATHER if code == "too_few" else "solon emergency status names the stop to sign for"
+                raise ResumeRefused(code, f"resume: {why}", mend=mend)
         names = [member.id for member in signed]
         ledger.append("resume", {"resume": envelope.as_dict(), "by": names, "stop": state.stop}, once=f"resume:{digest(record)}")
         base = self._base()

@@ -13,7 +13,7 @@ from solon.governance.votes import Vote, VoteRefused, check, evidence, vote_of
 from solon.ledger.canonical import digest
 from solon.ledger.dsse import Envelope
 from solon.ledger.storage import clock
-from solon.policy.council import ActionOrder, Counted, Tally, tally
+from solon.policy.council import PROPOSAL, ActionOrder, Counted, Tally, tally
 from solon.policy.council import Vote as Ballot
 
 
@@ -64,7 +64,7 @@ def count(
         threshold=consensus_needed(registry, constitution),
         mode=constitution.value("conflict_resolution_mode", "risk_manager_veto"),
         order=ActionOrder(order) if order else ActionOrder(),
-        proposal=str(proposal.get("action", "")),
+        proposal=str(proposal.get("action") or PROPOSAL),
     )
     result = replace(result, votes=(*result.votes, *refused))
     if guilty:

@@ -21,7 +21,7 @@ from solon.errors import InputError
 from solon.governance.plots import Point, plot
 from solon.governance.rows import COLUMNS, Replayer, Row, pct
 from solon.governance.tables import Snapshot, VoteRow, columns_of, read_states, read_votes, with_defaults
-from solon.ledger.keys import PrivateKey, write_pair
+from solon.ledger.keys import PrivateKey, read_private, write_pair
 from solon.ledger.storage import Ledger
 from solon.policy.ladder import Event
 from solon.policy.rules import BASIS, compile_rules
@@ -77,20 +77,24 @@ def replay(
     if confirmations is not None:
         rules = replace(rules, bounds={**rules.bounds, "kill_confirmations": confirmations})
     folder = Path(out)
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and not _free(folder):
         raise InputError(f"{folder}: expected a new or empty folder, got one with files", mend="name another with --out")
-    rows = read_votes(votes) if votes is not None else []
-    columns = columns_of(states) if Path(states).is_file() else set()
     folder.mkdir(parents=True, exist_ok=True)
-    summary = Summary(constitution_hash=chosen.hash, notes=_notes(chosen, rows, columns, confirmations))
-    replayer = Replayer(chosen, rules, rows, columns)
+    summary = Summary(constitution_hash=chosen.hash)
     book = _ledger(folder, key) if ledger else None
     course = _Course() if plots else None
     try:
         with _Output(folder, book) as output:
             output.log("replay", {"constitution": chosen.hash, "id": chosen.id, "version": chosen.version})
             try:
-                _run((with_defaults(seen, columns) for seen in read_states(states)), replayer, summary, output, course)
+                rows = read_votes(votes) if votes is not None else []
+                columns = columns_of(states)
+                summary.notes += _notes(chosen, rows, columns, confirmations)
+                replayer = Replayer(chosen, rules, rows, columns)
+                snapshots = read_states(states, rows[0].offset if rows else "")
+                _run((with_defaults(seen, columns) for seen in snapshots), replayer, summary, output, course)
+                if not summary.rows:
+                    raise Refused("no_rows", f"{states}:2: expected at least one state, got none", mend="add rows")
             except Refused as error:
                 output.log("refusal", {"code": error.code, "why": error.what[:500]})
                 raise
@@ -120,7 +124,15 @@ def _notes(constitution: Constitution, votes: list[VoteRow], columns: set[str], 
     return notes
 
 
+def _free(folder: Path) -> bool:
+    """Whether a folder is empty, or holds no more than the ledger of replays that were refused, which goes on."""
+    return all(path.name in FILES or path.name.startswith(("ledger.db", "replay.")) for path in folder.iterdir())
+
+
 def _ledger(folder: Path, key: PrivateKey | None) -> Ledger:
+    kept = folder / "replay.key"
+    if key is None and kept.exists():
+        key = read_private(kept)
     if key is None:
         key = PrivateKey.generate("replay")
         write_pair(key, folder)

@@ -1,8 +1,9 @@
 """One state of a replay, judged: the ladder moved, limits and losses looked at, proposals tallied.
 
 The verdict of a row is what an action that adds risk would get at that time: halt while killed; deny at reduce and no-new, where
-a hard limit is broken, and where equity or drawdown cannot be told; else allow. A proposal that was voted on gets the worse of
-the council's result and that verdict, unless it reduces risk. What the ladder does is its own rule (`solon.policy.ladder`).
+a hard limit is broken, where equity or drawdown cannot be told, and where the constitution sets no limit; else allow.
+A proposal that was voted on gets the worse of the council's result and that verdict, unless it reduces risk. What the ladder does
+is its own rule (`solon.policy.ladder`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from solon.policy.book import Book, atto
 from solon.policy.council import ActionOrder, Tally, tally, voters_of
 from solon.policy.council import Voter as Eligible
 from solon.policy.ladder import Event, LadderState, Observation, herding, step
+from solon.policy.limits import checks_of
 from solon.policy.measures import Loss
 from solon.policy.monitor import Monitor, Seen
 from solon.policy.parsing import MEASURES
@@ -85,6 +87,7 @@ class Replayer:
     def __init__(self, constitution: Constitution, rules: Rules, votes: list[VoteRow], columns: Collection[str] = ()) -> None:
         """`columns` of the states file: what it states itself is not measured again."""
         self.constitution, self.rules = constitution, rules
+        self.policy = bool(checks_of(rules) or rules.custom)
         self.monitor = Monitor()
         self.worst_loss = rules.bounds.get("max_daily_loss_pct")
         self.measures_day, self.measures_24h = "day_open_equity" not in columns, "equity_24h_ago" not in columns
@@ -232,6 +235,8 @@ class Replayer:
         reasons = [f"{item.code}{'?' if item.status == 'unknown' else ''}" for item in found]
         if self._lost(reading) and "max_daily_loss_pct" not in reasons:
             reasons.append("max_daily_loss_pct")
+        if not self.policy:
+            reasons.append("no_policy")
         broken, rung = bool(reasons), self.ladder.rung
         if rung >= Ladder.reduce:
             reasons.append(f"ladder:{rung.name}")

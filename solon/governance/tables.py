@@ -24,6 +24,7 @@ ACCOUNT = (
     "fees",
 )  # fmt: skip
 POSITION = tuple(name for name in field_names(Position) if name != "symbol")
+STATES = ("ts", "symbol", *ACCOUNT, *MEASURES, *POSITION)
 VOTES = ("ts", "proposal_id", "voter", "role", "decision", "proposed_action", "confidence_pct")
 
 
@@ -48,6 +49,7 @@ class VoteRow:
     proposal: str
     role: str
     vote: Vote
+    offset: str  # of the file's times from UTC
 
 
 def _open(path: Path, known: tuple[str, ...], required: tuple[str, ...]) -> tuple[Any, list[str], Any]:
@@ -66,9 +68,8 @@ def _open(path: Path, known: tuple[str, ...], required: tuple[str, ...]) -> tupl
     if problem is not None or missing is not None or twice is not None:
         file.close()
     if problem is not None:
-        raise Refused(
-            "unknown_field", f"{path}:1: expected columns of {', '.join(known)}; got {problem!r}", mend=nearest(problem, known)
-        )
+        mend = nearest(problem, known) or "remove the column or correct its name; commas separate columns"
+        raise Refused("unknown_field", f"{path}:1: expected columns of {', '.join(known)}; got {problem[:80]!r}", mend=mend)
     if missing is not None:
         raise Refused("missing_field", f"{path}:1: expected the column {missing!r}, got none", mend="add it")
     if twice is not None:
@@ -97,8 +98,8 @@ _CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])(Z|[+-][0-9]{2
 class _Times:
     """Times of one file: one offset, never going back."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.offset, self.last = path, "", -(2**62)
+    def __init__(self, path: Path, offset: str = "") -> None:
+        self.path, self.offset, self.last = path, offset, -(2**62)
         self._text, self._micros = "", 0
         self._day, self._rest, self._midnight = "", "", 0
 
@@ -132,16 +133,16 @@ class _Times:
         return micros, offset
 
 
-def read_states(path: Path | str) -> Iterator[Snapshot]:
-    """Snapshots in order.
+def read_states(path: Path | str, offset: str = "") -> Iterator[Snapshot]:
+    """Snapshots in order. `offset`: the one from UTC that times must have, if another file has set it.
 
     Raises:
         Refused: with its code and the line.
     """
     path = Path(path)
-    file, header, reader = _open(path, ("ts", "symbol", *ACCOUNT, *MEASURES, *POSITION), ("ts",))
+    file, header, reader = _open(path, STATES, ("ts",))
     places = {name: place for place, name in enumerate(header)}
-    rows, times = _rows(path, file, len(header), reader), _Times(path)
+    rows, times = _rows(path, file, len(header), reader), _Times(path, offset)
     if "symbol" in places or "cash" in places:
         yield from _full(path, places, rows, times)
     else:
@@ -225,9 +226,10 @@ def with_defaults(snapshot: Snapshot, columns: set[str]) -> Snapshot:
 
 
 def columns_of(path: Path | str) -> set[str]:
-    """The column names of a CSV file."""
-    with Path(path).open(newline="", encoding="utf-8-sig") as file:
-        return {name.strip() for name in next(csv.reader(file), [])}
+    """The column names of a file of states. Raises Refused as `read_states` does."""
+    file, header, _ = _open(Path(path), STATES, ("ts",))
+    file.close()
+    return set(header)
 
 
 def read_votes(path: Path | str) -> list[VoteRow]:
@@ -246,6 +248,10 @@ def read_votes(path: Path | str) -> list[VoteRow]:
         confidence = decimal(cells["confidence_pct"], f"{path}:{line}: confidence_pct") if cells.get("confidence_pct") else None
         if confidence is not None and not 0 <= confidence <= 100:
             raise Refused("bad_choice", f"{path}:{line}: confidence_pct: expected 0 to 100, got {confidence}", mend="correct it")
+        nameless = next((name for name in ("proposal_id", "voter") if not cells[name].strip()), None)
+        if nameless is not None:
+            raise Refused("missing_field", f"{path}:{line}: expected a {nameless}, got an empty cell", mend="fill it in")
         vote = Vote(cells["voter"], cells["decision"], cells.get("proposed_action", ""), confidence)  # type: ignore[arg-type]
-        found.append(VoteRow(times.read(cells["ts"], line), cells["proposal_id"], cells.get("role", ""), vote))
+        at = times.read(cells["ts"], line)
+        found.append(VoteRow(at, cells["proposal_id"], cells.get("role", ""), vote, times.offset))
     return found

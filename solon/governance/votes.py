@@ -136,6 +136,7 @@ class VoterMemory:
 
     def __init__(self, path: Path | str) -> None:
         fresh = not Path(path).exists()
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         self._base = sqlite3.connect(path, isolation_level=None)
         self._base.execute("PRAGMA journal_mode = WAL")
         self._base.execute("PRAGMA synchronous = FULL")

@@ -284,7 +284,7 @@ def _cured_by_size(result: Assessment) -> bool:
 
 def _decide(result: Assessment, approved: bool) -> None:
     """The order of decision: no policy, owner, kill, exits, rungs, limits. Writes outcome, path, extra reasons."""
-    trade, book = result.trade, result.trade.book
+    trade = result.trade
     result.call_person = any(status == BREACH for check, status in result.failing if check.key == "human_escalation_drawdown")
     if not result.findings and not result.custom:
         _block(
@@ -294,18 +294,15 @@ def _decide(result: Assessment, approved: bool) -> None:
             "the constitution sets no limit that applies to actions; nothing is permitted without one",
         )
         return
-    if book.agents and trade.action.agent not in book.agents:
-        _block(result, "unknown_agent", "deny", f"{trade.action.agent!r} is not among the agents that may own orders")
-        return
-    if book.knows(trade.action.id):
-        _block(result, "duplicate_order", "deny", f"an action with the id {trade.action.id!r} was already proposed")
-        return
+    usable = _owned_and_new(result)
     if result.ladder == Ladder.killed:
-        if trade.reducing and approved and trade.action.kind == "flatten":
+        if usable and trade.reducing and approved and trade.action.kind == "flatten":
             result.path.append("killed: a flatten step that a person approved")
         else:
             result.call_person = True
             _block(result, "killed", "halt", "everything is stopped; only steps of an approved flatten plan and cancels pass")
+        return
+    if not usable:
         return
     if trade.reducing:
         _decide_exit(result)
@@ -326,6 +323,16 @@ def _decide(result: Assessment, approved: bool) -> None:
     result.path.append(f"limits: {result.outcome}")
     if trade.blind:
         result.path.append(f"unknown: {trade.why_blind}")
+
+
+def _owned_and_new(result: Assessment) -> bool:
+    """Whether a known agent proposes this, and for the first time; else it is blocked."""
+    action, book = result.action, result.trade.book
+    if book.agents and action.agent not in book.agents:
+        _block(result, "unknown_agent", "deny", f"{action.agent!r} is not among the agents that may own orders")
+    elif book.knows(action.id):
+        _block(result, "duplicate_order", "deny", f"an action with the id {action.id!r} was already proposed")
+    return not result.extra
 
 
 def _decide_exit(result: Assessment) -> None:

@@ -77,7 +77,7 @@ class Quorum:
         """What may be said about faulty voters."""
         if self.n < 4:
             return f"n = {self.n}, q = {self.q}: no Byzantine tolerance (that needs at least 4 voters)"
-        return f"n = {self.n}, f = {self.f}, q = {self.q}: safe while at most {self.f} voters sign two ways or keep silent"
+        return f"n = {self.n}, f = {self.f}, q = {self.q}: safe while no more than {self.f} of them sign two ways or keep silent"
 
 
 @dataclass(frozen=True)
@@ -148,6 +148,9 @@ class ActionOrder:
         """buy, sell or hold, by the side of `hold` on which it stands."""
         hold = self.place("hold")
         return "hold" if self.place(action) == hold else "sell" if self.place(action) < hold else "buy"
+
+
+PROPOSAL = "proposal"  # what a yes without an action of its own is for; it has no place in the order, so that it adds risk
 
 
 def _plain(action: str) -> str:
@@ -228,7 +231,7 @@ def _support(valid: Sequence[Vote], proposal: str) -> dict[str, list[Vote]]:
     support: dict[str, list[Vote]] = {}
     for vote in valid:
         if vote.decision == "yes":
-            support.setdefault(_plain(proposal or vote.proposed_action), []).append(vote)
+            support.setdefault(_plain(proposal or vote.proposed_action) or PROPOSAL, []).append(vote)
     return support
 
 

@@ -22,11 +22,16 @@ _LOOSE_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _NOT_FINITE = re.compile(r"[+-]?(nan|snan|inf|infinity)", re.IGNORECASE)
 _TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.IGNORECASE)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 
 SIDES = ("buy", "sell")
 TEXT = "text"  # kind of a request in words
 MEASURES = ("max_pair_correlation", "weighted_correlation", "volatility_ratio", "flash_crash")
+
+
+def _got(value: object) -> str:
+    """A value as a message shows it: escaped, and never longer than a line."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:60]}… ({len(text)} characters)"
 
 
 class _Wrong:
@@ -55,14 +60,16 @@ def strict_json(text: str | bytes, where: str = "") -> Any:
         record: dict[str, Any] = {}
         for key, value in items:
             twice = key in record
-            record[key] = wrong("duplicate_key", f"expected the key {key!r} once, got it twice", "remove one") if twice else value
+            record[key] = (
+                wrong("duplicate_key", f"expected the key {_got(key)} once, got it twice", "remove one") if twice else value
+            )
         return record
 
     try:
         value = json.loads(
             text.decode("utf-8-sig") if isinstance(text, bytes) else text.removeprefix("\ufeff"),
             object_pairs_hook=pairs,
-            parse_constant=lambda t: wrong("not_finite", f"expected a finite number, got {t}", "use null for what is not known"),
+            parse_constant=lambda t: wrong("not_finite", f"expected a finite number, got {t}", "null for what is not known"),
             parse_float=lambda t: wrong("float", f"expected a decimal string, got the float {t}", f'write "{t}" in quotes'),
         )
         path, first = _first_wrong(value, where) if found else ("", None)
@@ -100,19 +107,21 @@ def decimal(value: object, where: str) -> Decimal:
     if isinstance(value, Decimal):
         value = format(value, "f")
     if isinstance(value, float):
-        raise Refused("float", f"{where}: expected a decimal string, got the float {value!r}", mend="write it in quotes")
+        raise Refused("float", f"{where}: expected a decimal string, got the float {_got(value)}", mend="write it in quotes")
     if not isinstance(value, str):
-        raise Refused("not_decimal", f"{where}: expected a decimal string, got {value!r}", mend='write it like "12.5"')
+        raise Refused("not_decimal", f"{where}: expected a decimal string, got {_got(value)}", mend='write it like "12.5"')
     if _DECIMAL.fullmatch(value):
         return Decimal(value)
     if _NOT_FINITE.fullmatch(value.strip()):
-        raise Refused("not_finite", f"{where}: expected a finite number, got {value!r}", mend="use null for what is not known")
+        raise Refused("not_finite", f"{where}: expected a finite number, got {_got(value)}", mend="null for what is not known")
     if _LOOSE_DECIMAL.fullmatch(value):
         raise Refused(
-            "too_many_digits", f"{where}: expected at most 18 digits on either side of the point, got {value!r}", mend="round it"
+            "too_many_digits",
+            f"{where}: expected at most 18 digits each side of the point, got {_got(value)}",
+            mend="round it",
         )
     raise Refused(
-        "not_decimal", f"{where}: expected a decimal string like 12.5, got {value!r}", mend="no exponent, sign + or blank"
+        "not_decimal", f"{where}: expected a decimal string like 12.5, got {_got(value)}", mend="no exponent, sign + or blank"
     )
 
 
@@ -125,10 +134,12 @@ def timestamp(value: object, where: str) -> tuple[int, str]:
     try:
         found = _moment(value) if isinstance(value, str) else None
     except (ValueError, OverflowError) as error:
-        raise Refused("bad_timestamp", f"{where}: expected a real time, got {value!r}", mend="correct the date") from error
+        raise Refused("bad_timestamp", f"{where}: expected a real time, got {_got(value)}", mend="correct the date") from error
     if found is None:
         raise Refused(
-            "bad_timestamp", f"{where}: expected a time with offset, got {value!r}", mend='write it like "2026-11-20T15:30:00Z"'
+            "bad_timestamp",
+            f"{where}: expected a time with offset, got {_got(value)}",
+            mend='write it "2026-11-20T15:30:00Z"',
         )
     return found
 
@@ -146,9 +157,9 @@ def _moment(text: str) -> tuple[int, str] | None:
 
 
 def _text(value: object, where: str) -> str:
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
+    if not isinstance(value, str) or not 0 < len(value) <= 200 or not value.isprintable():
         raise Refused(
-            "bad_type", f"{where}: expected a name of 1 to 200 printable characters, got {value!r}", mend="write a plain name"
+            "bad_type", f"{where}: expected a name of 1 to 200 printable characters, got {_got(value)}", mend="write a plain name"
         )
     return value
 
@@ -160,7 +171,7 @@ def _fields(record: object, where: str, known: tuple[str, ...], required: tuple[
         if name not in known:
             raise Refused(
                 "unknown_field",
-                f"{where}: expected one of {', '.join(known)}; got {name!r}",
+                f"{where}: expected one of {', '.join(known)}; got {_got(name)}",
                 mend=nearest(str(name), known) or "remove it",
             )
     for name in required:
@@ -200,7 +211,7 @@ def parse_action(record: object, where: str = "action", *, working: bool = False
     known = (*_ACTION, "acknowledged") if working else _ACTION
     row = _fields(record, where, known, ("id", "agent", "symbol", "side", "qty", "ts"))
     if row["side"] not in SIDES:
-        raise Refused("bad_choice", f"{where}.side: expected buy or sell, got {row['side']!r}", mend="correct it")
+        raise Refused("bad_choice", f"{where}.side: expected buy or sell, got {_got(row['side'])}", mend="correct it")
     kind = _text(row["kind"], f"{where}.kind") if row.get("kind") is not None else "order"
     return Action(
         id=_text(row["id"], f"{where}.id"),
@@ -227,7 +238,7 @@ def parse_request(record: object, where: str = "action") -> TextRequest:
     """
     row = _fields(record, where, ("id", "agent", "kind", "text", "ts"), ("id", "agent", "kind", "text", "ts"))
     if row["kind"] != TEXT:
-        raise Refused("bad_choice", f"{where}.kind: expected {TEXT} beside a text, got {row['kind']!r}", mend="correct it")
+        raise Refused("bad_choice", f"{where}.kind: expected {TEXT} beside a text, got {_got(row['kind'])}", mend="correct it")
     text = row["text"]
     if not isinstance(text, str) or not text.strip() or len(text) > LONGEST_TEXT:
         got = f"{len(text)} characters" if isinstance(text, str) else type(text).__name__
@@ -249,7 +260,8 @@ def request_record(request: TextRequest) -> dict[str, str]:
 def _positive(value: object, where: str) -> Decimal:
     number = decimal(value, where)
     if number <= 0:
-        raise Refused("not_positive", f"{where}: expected more than 0, got {value!r}", mend="the side says the direction")
+        mend = "write the amount; the side says the direction" if where.endswith("qty") else "write a price above 0"
+        raise Refused("not_positive", f"{where}: expected more than 0, got {_got(value)}", mend=mend)
     return number
 
 
@@ -303,6 +315,14 @@ def parse_state(record: object) -> State:
     _refuse_future(times, as_of)
     numbers = ("maintenance_margin", "nav_unit", "high_water_mark", "day_open_equity", "equity_24h_ago")
     values: dict[str, Any] = {name: _optional(row, name, "state") for name in numbers}
+    if (values["maintenance_margin"] or 0) < 0:
+        raise Refused(
+            "negative",
+            f"state.maintenance_margin: expected 0 or more, got {row['maintenance_margin']}",
+            mend="write what is held",
+        )
+    if row.get("agents") == []:
+        raise Refused("no_agents", "state.agents: expected at least one agent, got []", mend="leave it out if any may act")
     return State(
         as_of=as_of,
         currency=_text(row["currency"], "state.currency"),
@@ -343,7 +363,7 @@ def _refuse_repeats(code: str, where: str, names: Iterable[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise Refused(code, f"{where}: expected each name once, got {name!r} twice", mend="join the two or remove one")
+            raise Refused(code, f"{where}: expected each name once, got {_got(name)} twice", mend="join the two or remove one")
         seen.add(name)
 
 
@@ -355,14 +375,16 @@ def _refuse_future(times: list[tuple[str, int | None]], as_of: int) -> None:
             )
 
 
-def parse_ladder(name: object) -> Ladder:
+def parse_ladder(name: object, where: str = "state.ladder") -> Ladder:
     """A ladder rung by name.
 
     Raises:
         Refused: code `bad_choice`.
     """
     if not isinstance(name, str) or name not in Ladder.__members__:
-        raise Refused("bad_choice", f"ladder: expected one of {', '.join(Ladder.__members__)}; got {name!r}", mend="correct it")
+        raise Refused(
+            "bad_choice", f"{where}: expected one of {', '.join(Ladder.__members__)}; got {_got(name)}", mend="correct it"
+        )
     return Ladder[name]
 
 

@@ -99,7 +99,7 @@ class TextDecision:
     def verdict(self) -> Verdict:
         """The documented verdict record, with `response`."""
         status = "ok" if self.allowed else "breach"
-        code = self.law_violated or "none"
+        code = self.law_violated or ("no_rule_violated" if self.allowed else "nothing_judges")
         reason = Reason(code, code, None, "", "rule", status, self.reason, self.severity)  # type: ignore[arg-type]
         return Verdict(
             self.outcome, (reason,), path=self.decision_path, constitution_hash=self.constitution_hash, response=self.response

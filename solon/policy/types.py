@@ -54,7 +54,8 @@ class Refused(InputError):
     """Input that is no well-formed action or state: nothing was decided, and `code` says why.
 
     `code` is one of `duplicate_key, float, not_finite, not_decimal, too_many_digits, unknown_field, missing_field, bad_type,
-    bad_choice, bad_timestamp, mixed_time_zones, unordered_timestamps, not_positive, duplicate_id, duplicate_symbol, bad_json`.
+    bad_choice, bad_timestamp, mixed_time_zones, unordered_timestamps, not_positive, negative, no_agents, duplicate_id,
+    duplicate_symbol, bad_json`.
     """
 
     def __init__(self, code: str, what: str, *, mend: str = "") -> None:

@@ -72,6 +72,8 @@ def test_decide_exit_codes_and_the_record(shell: Shell) -> None:
     shell.write("k.json", {**STATE, "ladder": "killed"})
     shell.write("a3.json", {**ACTION, "id": "a3"})
     assert shell.run("decide", "a3.json", "--state", "k.json", "--constitution", "trading")[0] == 5
+    strange = shell.write("strange.json", {**STATE, "ladder": "killed", "agents": ["y"]})
+    assert shell.run("decide", "a3.json", "--state", strange, "--constitution", "trading")[0] == 5, "a halt comes first"
     code, record = shell.json("decide", "a.json", *words)
     assert code == 3 and record["reasons"][0]["code"] == "duplicate_order", "the id was allowed before"
     assert record["largest_allowed"] == {"qty": "0", "size_pct": "0"}
@@ -114,6 +116,10 @@ ELSEWHERE = {**STATE, "positions": [position(priced_at="2026-11-20T16:29:00+01:0
         ("missing_field", "y.json: state", ACTION, {"as_of": NOW, "currency": "USD"}),
         ("unordered_timestamps", "y.json: state.positions[ACME].priced_at", ACTION, SOON),
         ("mixed_time_zones", "y.json: state.positions[0].priced_at", ACTION, ELSEWHERE),
+        ("bad_type", "x.json: action.id", {**ACTION, "id": "a\u202eb"}, STATE),
+        ("negative", "y.json: state.maintenance_margin", ACTION, {**STATE, "maintenance_margin": "-1"}),
+        ("no_agents", "y.json: state.agents", ACTION, {**STATE, "agents": []}),
+        ("bad_choice", "y.json: state.ladder", ACTION, {**STATE, "ladder": "KILLED"}),
         ("bad_json", "x.json: action", "{", STATE),
         ("bad_json", "y.json: state", ACTION, "\ud800"),
         ("bad_type", "x.json: action", "[]", STATE),

@@ -186,6 +186,7 @@ def test_limits_of_the_account_itself(tmp_path: Path) -> None:
     ("code", "text"),
     [
         ("unknown_field", "ts,nav\n"),
+        ("no_rows", "ts,nav_unit\n"),
         ("missing_field", "nav_unit\n1\n"),
         ("missing_field", "ts,symbol\n2026-03-02T10:00:00Z,A\n"),
         ("duplicate_key", "ts,nav_unit,nav_unit\n"),
@@ -206,12 +207,27 @@ def test_files_that_are_refused(tmp_path: Path, code: str, text: str) -> None:
     assert error.value.code == code and "s.csv" in str(error.value)
 
 
+def test_without_a_limit_nothing_is_allowed(tmp_path: Path) -> None:
+    states = write(tmp_path / "s.csv", minutes(["1", "1"]))
+    replay(states, "assistant", out=tmp_path / "out", ledger=False, plots=False)
+    assert [(row["verdict"], row["reasons"]) for row in rows(tmp_path / "out")] == [("deny", "no_policy")] * 2
+
+
 def test_other_refusals(tmp_path: Path) -> None:
     states = write(tmp_path / "s.csv", minutes(["1"]))
-    for line in ("2026-03-02T10:00:00Z,p,a,maybe,buy,1", "2026-03-02T10:00:00Z,p,a,yes,buy,101"):
-        votes = write(tmp_path / "v.csv", f"ts,proposal_id,voter,decision,proposed_action,confidence_pct\n{line}\n")
+    head = "ts,proposal_id,voter,decision,proposed_action,confidence_pct\n"
+    for line in (
+        "2026-03-02T10:00:00Z,p,a,maybe,buy,1",
+        "2026-03-02T10:00:00Z,p,a,yes,buy,101",
+        "2026-03-02T10:00:00Z,p,,yes,buy,1",
+        "2026-03-02T12:00:00+02:00,p,a,yes,buy,1",
+    ):
         with pytest.raises(Refused):
-            replay(states, "trading", out=tmp_path / "o", votes=votes)
+            replay(states, "trading", out=tmp_path / "o", votes=write(tmp_path / "v.csv", head + line + "\n"))
+    votes = write(tmp_path / "v.csv", head + "2026-03-02T10:00:00Z,p,a,yes,buy,1\n")
+    replay(states, "trading", out=tmp_path / "o", votes=votes)
+    report = verify_file(tmp_path / "o" / "ledger.db", read_public(tmp_path / "o" / "replay.pub"))
+    assert report.kinds["refusal"] == 4 and report.kinds["row"] == 1, "one ledger of all tries"
     with pytest.raises(Refused, match="got none"):
         replay(tmp_path / "none.csv", "trading", out=tmp_path / "o2")
     with pytest.raises(InputError, match="empty folder"):

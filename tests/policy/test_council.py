@@ -37,6 +37,8 @@ def test_two_of_three_is_two_thirds() -> None:
     assert tally(yes("buffett", "lynch"), THREE).approved
     assert not tally(yes("buffett", "lynch"), THREE, threshold=Fraction(67, 100)).approved
     assert not tally(yes("buffett"), THREE).approved
+    assert tally(yes("buffett", "lynch", action=""), THREE).outcome == "allow", "a yes without an action is for the proposal"
+    assert not tally([*yes("buffett", action=""), *yes("lynch")], THREE).approved
 
 
 def test_abstentions_and_silence_count_against() -> None:
