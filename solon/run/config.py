@@ -296,9 +296,9 @@ def _explained(
         place = f"{'.'.join((*loc, own[0]))}: expected {own[1]}" if len(own) == 2 else f"{'.'.join(loc)}: {wanted}"
         return ConfigError(f"{where}{place}", mend="correct the value")
     if first["type"] in ("model_type", "model_attributes_type"):
-        known = ", ".join(sorted(_known_keys(kind, loc)))
+        inner = ", ".join(sorted(_known_keys(kind, loc)))
         return ConfigError(
-            f"{where}{'.'.join(loc)}: expected a block of settings, got {first['input']!r}", mend=f"set one of {known}"
+            f"{where}{'.'.join(loc)}: expected a block of settings, got {first['input']!r}", mend=f"set one of {inner}"
         )
     return ConfigError(f"{where}{'.'.join(loc)}: expected {wanted}, got {first['input']!r}", mend="correct the value")
 

@@ -6,11 +6,13 @@ file that no longer matches its recorded hash is never taken for whole.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import platform
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+from safetensors import SafetensorError
 
-from solon.errors import EnvironmentRefused, InputError, IntegrityError
+from solon.errors import EnvironmentRefused, InputError, IntegrityError, SolonError
 
 PACKAGES = ("solon", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy", "scipy")
 
@@ -37,9 +40,9 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         EnvironmentRefused: the disk is full or the folder cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     name = ""
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", newline="\n", dir=path.parent, prefix=f".{path.name}.", delete=False
         ) as f:
@@ -58,7 +61,29 @@ def write_whole(path: Path, text: str) -> None:
         with suppress(OSError):
             os.unlink(name)
         raise EnvironmentRefused(
-            f"{path}: cannot be written: {error.strerror}", mend="free disk space or choose another --out"
+            f"{path}: cannot be written: {error.strerror}", mend="free disk space or choose another folder"
+        ) from error
+
+
+NEARLY_FULL = 64 << 20  # bytes left below which a library's failed write is put down to the disk
+
+
+@contextmanager
+def telling_a_full_disk(folder: Path) -> Iterator[None]:
+    """A library's own failure (torch and safetensors have several) while the disk is full, told as that.
+
+    Raises:
+        EnvironmentRefused: the disk holding `folder` is full.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if isinstance(error, SolonError) or not (full or shutil.disk_usage(folder).free < NEARLY_FULL):
+            raise
+        raise EnvironmentRefused(
+            f"{folder}: cannot be written: the disk is full",
+            mend="free some space and repeat the command: it goes on from the last save",
         ) from error
 
 

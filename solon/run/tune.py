@@ -13,7 +13,7 @@ from solon.data.splits import position
 from solon.models import resolve_path
 from solon.models.base import content_hash
 from solon.run import generate
-from solon.run.folder import RunFolder, sha256_file, write_json
+from solon.run.folder import RunFolder, sha256_file, telling_a_full_disk, write_json
 from solon.run.gating import make_gate
 from solon.run.prepare import Job
 from solon.run.progress import Reporter
@@ -103,7 +103,8 @@ def run_phase(
 ) -> Any:
     """One phase; its plan is printed first. A tenth of the pairs' groups is held out for the validation loss."""
     kept, held = held_pairs(pairs)
-    with reporter.bar(phase.upper(), 0, "steps") as bar:
+    out.mkdir(parents=True, exist_ok=True)
+    with telling_a_full_disk(out), reporter.bar(phase.upper(), 0, "steps") as bar:
         shared: dict[str, Any] = {
             "adapter": adapter,
             "validation": held,
@@ -134,8 +135,9 @@ def publish(model: str, result: Any, folder: RunFolder) -> None:
     if result.adapter:
         from solon.training.export import write_merged
 
-        _replace(Path(result.adapter), folder / "adapter")
-        write_merged(model, folder / "adapter", folder / "model")
+        with telling_a_full_disk(folder.path):
+            _replace(Path(result.adapter), folder / "adapter")
+            write_merged(model, folder / "adapter", folder / "model")
     else:
         _replace(Path(result.model), folder / "model")
 

@@ -1,12 +1,14 @@
 """The run folder: whole files, steps done once, damage noticed, one process at a time."""
 
+import errno
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from solon.errors import EnvironmentRefused, InputError, IntegrityError
-from solon.run.folder import RunFolder, sha256_file, write_whole
+from solon.run.folder import RunFolder, sha256_file, telling_a_full_disk, write_whole
 
 
 def test_a_step_is_done_only_with_the_same_inputs_and_unchanged_outputs(tmp_path: Path) -> None:
@@ -65,3 +67,13 @@ def test_manifest_holds_hashes(tmp_path: Path) -> None:
     folder.finish("s", "i", ["a"])
     stored = json.loads((tmp_path / "manifest.json").read_text())
     assert stored["outputs"]["a"] == sha256_file(tmp_path / "a")
+
+
+def test_a_library_that_fails_on_a_full_disk_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EnvironmentRefused, match="the disk is full"), telling_a_full_disk(tmp_path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(RuntimeError, match="shapes"), telling_a_full_disk(tmp_path):
+        raise RuntimeError("shapes do not match")  # there is room: not the disk's fault
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(EnvironmentRefused, match="the disk is full"), telling_a_full_disk(tmp_path):
+        raise RuntimeError("unexpected pos 1297344 vs 1297232")
