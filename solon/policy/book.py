@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections import defaultdict, deque
+from copy import copy
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from fractions import Fraction
 
@@ -63,6 +64,12 @@ class Line:
         self.orders: dict[str, Action] = {}
         self.buys = self.sells = self.buys_value = self.sells_value = self.slip = 0
         self.equity = self.worst = self.long_side = self.short_side = 0
+
+    def copy(self) -> Line:
+        """A line that changes apart from this one."""
+        made = copy(self)
+        made.orders = dict(self.orders)
+        return made
 
     def set_prices(self, position: Position) -> None:
         self.mark = _optional_atto(position.mark) if position.mark is not None and position.mark > 0 else None
@@ -153,6 +160,19 @@ class Book:
             self.note(action)
         for action in sorted(state.executions, key=lambda a: a.ts):
             self.note_execution(action)
+
+    def copy(self) -> Book:
+        """A book that changes apart from this one. Actions are immutable and shared."""
+        made = copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, dict | set | deque):
+                setattr(made, name, copy(value))
+        made.lines = {symbol: line.copy() for symbol, line in self.lines.items()}
+        for name in ("_messages", "_executions"):
+            kept: dict[str, list[int]] = getattr(made, name)
+            for key, times in kept.items():
+                kept[key] = list(times)
+        return made
 
     # --- changes ---------------------------------------------------------------------------------------------------------
 

@@ -70,9 +70,7 @@ def emergency_plan(
     daily volume. Orders take the largest risk contribution first (worst-case exposure x product leverage). Each was assessed
     on the book as the steps before it leave it.
     """
-    from copy import deepcopy
-
-    ghost = deepcopy(book)
+    ghost = book.copy()
     before = _leverage(ghost)
     killed = ghost.ladder == Ladder.killed or flatten
     steps = [Step(1, 0, "halt", "Open no new position; refuse every order that adds risk.")]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from enum import IntEnum
+from functools import cache
 from typing import Any, Literal
 
 from solon.errors import InputError
@@ -270,6 +271,7 @@ def worst(outcomes: list[Outcome] | tuple[Outcome, ...]) -> Outcome:
     return max(outcomes, key=OUTCOMES.index, default="allow")
 
 
+@cache
 def field_names(record: type) -> tuple[str, ...]:
     """Names of a dataclass's fields, in order."""
     return tuple(item.name for item in fields(record))
