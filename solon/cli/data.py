@@ -38,6 +38,8 @@ def _pairs(given: Sequence[str] | None, flag: str) -> dict[str, str]:
         name, mark, value = text.partition("=")
         if not mark or not name.strip() or not value.strip():
             raise DataError(f"{flag}: expected NAME=VALUE, got {text!r}", mend=f"write for example {flag} prompt=question")
+        if name.strip() in found:
+            raise DataError(f"{flag}: expected each name once, got {name.strip()!r} twice", mend="keep one of them")
         found[name.strip()] = value.strip()
     return found
 
@@ -51,7 +53,9 @@ def _counts(text: str, flag: str) -> dict[str, int | str]:
             raise DataError(
                 f"{flag}: expected NAME:COUNT,NAME:COUNT, got {part!r}", mend=f"write {flag} types=safe_request:100,…"
             )
-        found[name.strip()] = int(value) if value.strip().isdecimal() else value.strip()
+        if name.strip() in found:
+            raise DataError(f"{flag}: expected each name once, got {name.strip()!r} twice", mend="keep one of them")
+        found[name.strip()] = int(value) if value.strip().removeprefix("-").isdecimal() else value.strip()
     return found
 
 

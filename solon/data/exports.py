@@ -139,7 +139,10 @@ def exported(
         DataError: an unknown format, scripted output, or a row that lacks what the format needs.
     """
     if form not in FORMATS:
-        raise DataError(f"--format: expected one of {', '.join(FORMATS)}, got {form!r}", mend=nearest(form, list(FORMATS)))
+        raise DataError(
+            f"--format: expected one of {', '.join(FORMATS)}, got {form!r}",
+            mend=nearest(form, list(FORMATS)) or "use one of these",
+        )
     for number, example in enumerate(examples, 1):
         refuse_scripted(example, f"{where}: row {number}")
         lack = lacks(example, form)
@@ -166,7 +169,7 @@ def export_file(path: str | Path, form: str, out: str | Path, *, only_complete: 
     dropped: list[str] | None = [] if only_complete else None
     found = exported(read_examples(path), form, str(path), dropped)
     target = Path(out)
-    with writing(target) as output:
+    with writing(target, [path]) as output:
         if form == "parquet":
             _write_parquet(output, found)
         else:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from glob import escape
 from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +26,7 @@ from solon.data.records import PROBE
 from solon.errors import DataError
 
 SCRIPTED = "scripted"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def first_complaint(error: ValidationError) -> str:
@@ -145,13 +148,14 @@ def facets_of(value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 @contextmanager
-def writing(path: str | Path) -> Iterator[Output]:
+def writing(path: str | Path, inputs: Iterable[str | Path] = ()) -> Iterator[Output]:
     """An output that replaces `path` only when the block ends well; on an error nothing is left behind.
 
     Raises:
-        DataError: the folder can't be made or written.
+        DataError: the folder can't be made or written, or `path` is a folder or one of the `inputs`.
     """
-    target = Path(path)
+    target = _target(path, inputs)
+    _sweep(target)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -169,14 +173,50 @@ def writing(path: str | Path) -> Iterator[Output]:
         os.fsync(raw.fileno())
         raw.close()
         partial.replace(target)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise DataError(f"{target}: cannot be written: {error.strerror}", mend="make room, or choose another place") from error
     finally:
-        raw.close()
+        with suppress(OSError):
+            raw.close()
         partial.unlink(missing_ok=True)
+
+
+def _target(path: str | Path, inputs: Iterable[str | Path]) -> Path:
+    target = Path(path)
+    if not target.name or target.is_dir():
+        raise DataError(f"-o: expected the name of a file, got the folder {str(path)!r}", mend="write for example -o out.jsonl")
+    for source in inputs:
+        if target.exists() and Path(source).exists() and target.samefile(source):
+            raise DataError(
+                f"-o {target}: expected another file than the input, which would be lost",
+                mend="write to a new file, then rename it",
+            )
+    return target
+
+
+def _sweep(target: Path) -> None:
+    """Remove what writers of this file left that were killed."""
+    for partial in target.parent.glob(f".{escape(target.name)}.*.partial"):
+        owner = partial.name.split(".")[-2]
+        if owner.isdecimal() and not _runs(int(owner)):
+            partial.unlink(missing_ok=True)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def write_rows(path: str | Path, found: Iterable[BaseModel | Mapping[str, Any]], **about: Any) -> dict[str, Any]:
     """Write rows with card and manifest; returns the manifest. `about`: see `publish`."""
-    with writing(path) as output:
+    with writing(path, about.get("inputs", ())) as output:
         for row in found:
             output.write(row)
     return publish(output, **about)

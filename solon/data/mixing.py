@@ -59,14 +59,15 @@ def load_mix(path: str | Path) -> Mix:
     try:
         raw = YAML(typ="safe").load(where.read_text(encoding="utf-8-sig"))
     except (YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{where}: expected YAML, got {error}", mend="correct the file") from error
+        raise DataError(f"{where}: expected YAML, got {' '.join(str(error).split())}", mend="correct the file") from error
     if not isinstance(raw, dict):
         raise DataError(f"{where}: expected keys sources, total and seed, got {type(raw).__name__}", mend="see docs/data.md")
     raw = {**raw, "sources": _named(where, raw.get("sources"))}
     try:
         mix = Mix.model_validate(raw)
     except ValidationError as error:
-        name = str(error.errors()[0]["loc"][-1])
+        first = error.errors()[0]
+        name = str(first["loc"][-1]) if first["type"] in ("missing", "extra_forbidden") else ""
         known = [*Mix.model_fields, *MixSource.model_fields]
         raise DataError(f"{where}: {first_complaint(error)}", mend=nearest(name, known) or "see docs/data.md") from error
     require_whole_shares(f"{where}: sources", {name: source.share for name, source in mix.sources.items()})
@@ -172,7 +173,8 @@ def mix_files(path: str | Path, out: str | Path, *, seed: int | None = None, tot
     parts = {name: drawn(rows[name], asked[name], name, mix.seed) for name in asked}
     tokens, met = dict.fromkeys(asked, 0), dict.fromkeys(asked, 0)
     count_tokens = token_counter()
-    with writing(out) as output:
+    inputs = [path, *(source.file for source in mix.sources.values())]
+    with writing(out, inputs) as output:
         for example in interleaved(parts, asked):
             name = example.fields["mixed_from"]
             tokens[name] += count_tokens(example)
@@ -185,7 +187,7 @@ def mix_files(path: str | Path, out: str | Path, *, seed: int | None = None, tot
     notes = [f"Tokens (of the embedded model's tokenizer): {told}."]
     notes += [f"Source {name} holds benchmark rows; a model trained on them must not be measured by them." for name in benchmarks]
     return publish(
-        output, made_by="mix", inputs=[path, *(s.file for s in mix.sources.values())], seed=mix.seed, notes=notes,
+        output, made_by="mix", inputs=inputs, seed=mix.seed, notes=notes,
         quotas={"source": {"asked": asked, "met": met}}, more={"token_shares": shares, "benchmark_sources": benchmarks},
     )  # fmt: skip
 

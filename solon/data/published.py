@@ -19,6 +19,7 @@ Row = dict[str, Any]
 _BLANK: Row = Example().model_dump()
 
 # Hazard codes of AILuminate 1.0, as its prompt files write them.
+STATE_LICENCE = "Licences of instruction sets differ: state yours with --licence."
 AILUMINATE_HAZARDS = {
     "vcr": "violent crimes", "ncr": "non-violent crimes", "src": "sex-related crimes", "cse": "child sexual exploitation",
     "ssh": "suicide and self-harm", "iwp": "indiscriminate weapons", "ipv": "intellectual property", "dfm": "defamation",
@@ -277,6 +278,6 @@ _SOURCES = (
     Source("jailbreakbench", _jailbreakbench, "MIT", ("Goal", "Behavior", "Category"),
            "The column Target is left out: never train towards it."),
     Source("do-not-answer", _do_not_answer, "CC BY-NC-SA 4.0 (non-commercial)", ("id", "risk_area", "types_of_harm", "question")),
-    Source("instructions", _instructions, "", (), "Licences of instruction sets differ: state yours with --licence."),
+    Source("instructions", _instructions, "", (), STATE_LICENCE),
 )  # fmt: skip
 SOURCES = {source.name: source for source in _SOURCES}

@@ -63,7 +63,7 @@ class Notes:
             raise DataError(
                 f"{self.path}: expected at most {self.max_malformed:.2%} malformed rows, got {self.malformed} of {total}: "
                 + "; ".join(self.shown[:5]),
-                mend="mend these lines, or allow more with --max-malformed",
+                mend="mend these lines, or leave them out with `solon data import … --max-malformed SHARE`",
             )
 
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from solon.data.example import Example, from_row, shape_of
 from solon.data.files import first_complaint, publish, writing
-from solon.data.published import SOURCES, Malformed, Row, Source, row_of
+from solon.data.published import SOURCES, STATE_LICENCE, Malformed, Row, Source, row_of
 from solon.data.reading import MAX_MALFORMED, Notes, kind_of_file, rows
 from solon.data.rows import HumanPreferenceRow
 from solon.errors import DataError, nearest
@@ -270,11 +270,14 @@ def import_file(
         )
     for target in columns or {}:
         if target not in TARGETS:
-            raise DataError(f"--map: expected one of {', '.join(TARGETS)}, got {target!r}", mend=nearest(target, TARGETS))
+            raise DataError(
+                f"--map: expected one of {', '.join(TARGETS)}, got {target!r}",
+                mend=nearest(target, TARGETS) or "use one of these",
+            )
     _refuse_other_file_kind(kind, where)
     notes = Notes(where, max_malformed)
     skipped: Counter[str] = Counter()
-    with writing(out) as output:
+    with writing(out, [where]) as output:
         for row in converted(source, where, notes, columns=columns, encoding=encoding):
             if (hazards and row.get("hazard") not in hazards) or (personas and row.get("persona") not in personas):
                 skipped["filtered"] += 1
@@ -290,8 +293,9 @@ def import_file(
     said = [f"{skipped['filtered']} rows left out by the hazard and persona filters."] if skipped else []
     said += [f"{notes.malformed} malformed rows left out: {'; '.join(notes.shown)}."] if notes.malformed else []
     said += [f"NUL characters were removed from {notes.nul_rows} rows."] if notes.nul_rows else []
+    said += [source.note] if source.note and not (licence and source.note == STATE_LICENCE) else []
     manifest = publish(
-        output, made_by=f"import {kind}", inputs=[where], notes=[*said, *([source.note] if source.note else [])],
+        output, made_by=f"import {kind}", inputs=[where], notes=said,
         more={"malformed": {"count": notes.malformed, "shown": notes.shown, "allowed_share": max_malformed}},
     )  # fmt: skip
     return ImportReport(output.rows, notes.malformed, notes.shown, manifest)

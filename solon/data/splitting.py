@@ -173,7 +173,7 @@ def split_file(
 def _write_side(
     folder: Path, side: str, rows: Sequence[Example], sides: Sequence[str], inputs: Sequence[str | Path], seed: int
 ) -> dict[str, Any]:
-    with writing(folder / f"{side}.jsonl") as output:
+    with writing(folder / f"{side}.jsonl", inputs) as output:
         for example, own in zip(rows, sides, strict=True):
             if own == side:
                 output.write(to_row(example))

@@ -204,3 +204,10 @@ def test_a_json_list_of_texts_is_a_list_of_prompts(tmp_path: Path) -> None:
     (tmp_path / "p.json").write_text('["How are you?", "And you?"]')
     import_file("jsonl", tmp_path / "p.json", tmp_path / "o.jsonl")
     assert [e.prompt for e in load_examples(tmp_path / "o.jsonl")] == ["How are you?", "And you?"]
+
+
+def test_a_licence_that_is_stated_is_not_asked_for_again(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text('{"instruction": "i", "output": "o"}\n')
+    assert import_file("instructions", path, tmp_path / "a.jsonl").manifest["notes"] != []
+    assert import_file("instructions", path, tmp_path / "b.jsonl", licence="MIT").manifest["notes"] == []
