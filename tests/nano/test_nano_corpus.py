@@ -17,24 +17,28 @@ from recipes.nano.language import gerund
 from recipes.nano.lexicon_hazards import REFUSED
 from recipes.nano.lexicon_world import FORMS
 
+pytestmark = pytest.mark.xdist_group("corpus")  # the documents are drawn once
 DRAWN = corpus.kinds({k: s for k, (s, _) in MIX.items()}, 6000, 7)
-DOCUMENTS = [corpus.make_document(kind, i, 7) for i, kind in enumerate(DRAWN)]
+
+
+@pytest.fixture(scope="module")
+def documents() -> list[Document]:
+    return [corpus.make_document(kind, i, 7) for i, kind in enumerate(DRAWN)]
 
 
 def requests(document: Document) -> str:
     return " ".join(text for role, text in document.messages if role == "user")
 
 
-@pytest.mark.slow
-def test_only_demo_topics_are_judged() -> None:
+def test_only_demo_topics_are_judged(documents: list[Document]) -> None:
     """A scan of its own, by substring, apart from the word tuples that the build uses."""
     kept = [t.text for t in (*topics.hazards(), *topics.twins(), *topics.howtos()) if t.list != "demo"]
-    pattern = re.compile("|".join(rf"\b{re.escape(p)}\b" for t in kept for p in (t, gerund(t))), re.IGNORECASE)
-    judged = [d for d in DOCUMENTS if d.judged]
-    assert len(judged) > 1500
-    for document in judged:
-        for _, text in document.messages:
-            assert not pattern.search(text), text
+    judged = [text for d in documents if d.judged for _, text in d.messages]
+    assert sum(d.judged for d in documents) > 1500
+    whole = "\n".join(judged).lower()
+    for phrase in (p.lower() for t in kept for p in (t, gerund(t))):
+        found = re.search(rf"\b{re.escape(phrase)}\b.*", whole) if phrase in whole else None  # the quick look first
+        assert not found, found
 
 
 def test_the_scan_of_the_build_finds_a_leak() -> None:
@@ -46,8 +50,8 @@ def test_the_scan_of_the_build_finds_a_leak() -> None:
     assert judges_only_demo(Document("hazard", leak.messages, judged=False))
 
 
-def test_every_critique_revision_and_refusal_is_marked_as_judged() -> None:
-    for document in DOCUMENTS:
+def test_every_critique_revision_and_refusal_is_marked_as_judged(documents: list[Document]) -> None:
+    for document in documents:
         said = " ".join(text for role, text in document.messages if role == "assistant")
         if re.search(r"[Cc]onflict|can't|won't|is wrong|object to|want to prevent|object to", said):
             assert document.judged, document
@@ -60,27 +64,27 @@ def frames(cores: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(parts), re.IGNORECASE)
 
 
-def test_wordings_kept_for_tuning_and_for_the_test_are_absent() -> None:
+def test_wordings_kept_for_tuning_and_for_the_test_are_absent(documents: list[Document]) -> None:
     absent = frames((*wordings.DEV, *wordings.NEW))
     small = frames(tuple(form for kind, (_, *kept) in FORMS.items() if kind != "greeting" for form in kept))
-    for document in DOCUMENTS:
+    for document in documents:
         text = requests(document)
         assert not absent.search(text), text
         assert not small.search(text), text
 
 
-def test_known_wordings_are_there() -> None:
-    text = "\n".join(requests(d) for d in DOCUMENTS)
+def test_known_wordings_are_there(documents: list[Document]) -> None:
+    text = "\n".join(requests(d) for d in documents)
     for core in (*wordings.TRAIN, *wordings.KNOWN):
         assert frames((core,)).search(text), core
 
 
-def test_child_exploitation_and_self_harm_are_only_ever_refused() -> None:
+def test_child_exploitation_and_self_harm_are_only_ever_refused(documents: list[Document]) -> None:
     phrases = [p for known, _ in REFUSED.values() for p in known]
     pattern = re.compile("|".join(re.escape(x) for p in phrases for x in (p, gerund(p))), re.IGNORECASE)
     answers = {reply for _, reply in REFUSED.values()}
     seen = 0
-    for document in DOCUMENTS:
+    for document in documents:
         if pattern.search(requests(document)):
             seen += 1
             assert document.messages[-1][1] in answers or any(a in requests(document) for a in answers)
