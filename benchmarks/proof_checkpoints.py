@@ -50,6 +50,12 @@ class Proof:
         return "\n".join([*lines, *(f"  {text}" for text in self.failures[:20])])
 
 
+def fork() -> int:
+    """`os.fork` for a child that computes: OpenMP's threads do not come along, and it would wait for them for ever."""
+    torch.set_num_threads(1)
+    return os.fork()
+
+
 def random_bits(tensor: torch.Tensor, rng: random.Random) -> None:
     """Fill with random bytes: NaN payloads, infinities, -0.0 and denormals all occur. Booleans stay 0 or 1."""
     count = tensor.numel() * tensor.element_size()
@@ -285,7 +291,7 @@ def count_steps(seed: int) -> int:
 
     with tempfile.TemporaryDirectory() as folder:
         read, write = os.pipe()
-        child = os.fork()
+        child = fork()
         if child == 0:
             countdown = Countdown(total)
             countdown.install()
@@ -303,22 +309,28 @@ def prove_kills(count: int, seed: int) -> Proof:
     proof = Proof("SIGKILL during save, prune and gc", count, seed, note=f"the workload has {steps} durable steps")
     for number in range(count):
         point = number * steps // count
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "store"
-            child = os.fork()
-            if child == 0:
-                Countdown(point).install()
-                workload(path, seed)
-                os._exit(0)
-            _, status = os.waitpid(child, 0)
-            text = _after_kill(path, status)
-            proof.failures += [f"killed at step {point} of {steps}: {text}"] if text else []
+        for at in range(point, max(point - 4, -1), -1):  # a run that crosses a second makes a trash folder more, or less
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "store"
+                killed = _killed_at(path, seed, at)
+                text = _after_kill(path) if killed else "the process was not killed"
+            if killed:
+                break
+        proof.failures += [f"killed at step {point} of {steps}: {text}"] if text else []
     return proof
 
 
-def _after_kill(path: Path, status: int) -> str:
-    if not os.WIFSIGNALED(status):
-        return "the process was not killed"
+def _killed_at(path: Path, seed: int, point: int) -> bool:
+    """Run the workload in a child that kills itself at a durable step; False when it ended before."""
+    child = fork()
+    if child == 0:
+        Countdown(point).install()
+        workload(path, seed)
+        os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+def _after_kill(path: Path) -> str:
     try:
         store = Store(path)
         for info in store.log():

@@ -31,7 +31,7 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script: the folder above is what holds the package `benchmarks`
 
-from benchmarks.proof_checkpoints import Countdown, Proof, bits, flags, pointers, random_module, scramble, small_model
+from benchmarks.proof_checkpoints import Countdown, Proof, bits, flags, fork, pointers, random_module, scramble, small_model
 from solon import lab
 from solon.checkpoints import Retention, Store
 from solon.checkpoints.errors import CheckpointError, DiskFull, TiesChanged, WrongModel
@@ -148,7 +148,7 @@ def prove_experiment_kills(count: int, seed: int) -> Proof:
     for number in range(count):
         with tempfile.TemporaryDirectory() as folder:
             path, point = Path(folder) / "store", number * steps // count
-            child = os.fork()
+            child = fork()
             if child == 0:
                 Countdown(point).install()
                 _experiments(path)
@@ -164,7 +164,7 @@ def prove_experiment_kills(count: int, seed: int) -> Proof:
 def _steps(action: Callable[[], None]) -> int:
     """How many durable calls `action` makes in a process of its own."""
     read, write = os.pipe()
-    child = os.fork()
+    child = fork()
     if child == 0:
         countdown = Countdown(10**9)
         countdown.install()
@@ -225,7 +225,7 @@ def _one_round(path: Path, rng: random.Random) -> tuple[str, int]:
     Store(path).save(small_model(), metadata={"state": "baseline"})
     children = []
     for role in ("saver", "saver", "collector"):
-        child = os.fork()
+        child = fork()
         if child == 0:
             _role(role, path, rng.randrange(2**32) + len(children))
         children.append(child)
@@ -378,7 +378,7 @@ def prove_no_code(count: int, seed: int) -> Proof:
         state = {"step": 3, "moments": [torch.ones(3), torch.zeros(2)], "order": (1, {2, 3}), "dtype": torch.float32}
         names = [Store(path).save(module, state=dict(state), rng=True) for module in modules]
         read, write = os.pipe()
-        child = os.fork()
+        child = fork()
         if child == 0:
             events: list[str] = []
             Store(path).restore(names[0], modules[0], state={}, rng=True)  # what is imported on first use

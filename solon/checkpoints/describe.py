@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -52,16 +52,49 @@ def embeddings_tied(model: nn.Module) -> bool | None:
     return bool(weights[0].data_ptr() == weights[1].data_ptr())
 
 
-def write_description(files: dict[str, Any], folder: Path) -> None:
-    """Write the files, and correct the tie in a `config.json` that came from elsewhere: a tie made by loading would be wrong
-    weights without a word."""
+def write_description(files: dict[str, Any], folder: Path, dtypes: set[str]) -> None:
+    """Write the files, and correct tie and dtype in a `config.json` that came from elsewhere, or was changed since by hand: a tie
+    made, or a rounding done, by loading would be wrong weights without a word.
+
+    Args:
+        dtypes: names of the floating dtypes of the weights; the configuration gets the one that holds them all.
+    """
     for name, content in files.items():
         if not (folder / name).exists():
-            (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    tied = files.get(CONFIG, {}).get("tie_word_embeddings")
-    if tied is None:
-        return
+            _write_json(folder / name, content)
     found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    if found.get("tie_word_embeddings") != tied:
-        found["tie_word_embeddings"] = tied
-        (folder / CONFIG).write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    true = {**_dtype(dtypes), **{k: v for k, v in files.get(CONFIG, {}).items() if k == "tie_word_embeddings"}}
+    if any(found.get(key) != value for key, value in true.items()):
+        found.pop("torch_dtype", None)
+        _write_json(folder / CONFIG, {**found, **true})
+
+
+def _dtype(names: set[str]) -> dict[str, str]:
+    if not names:
+        return {}
+    widest = reduce(torch.promote_types, (getattr(torch, name) for name in sorted(names)))
+    return {"dtype": str(widest).removeprefix("torch.")}
+
+
+def _write_json(file: Path, content: dict[str, Any]) -> None:
+    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def stored_dtype(folder: Path) -> torch.dtype | str:
+    """The dtype of the floating tensors in a folder's safetensors, to load them as they are: `config.json` may say another, which
+    would round them. "auto" where they are of several dtypes, or there are no such files.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    found: set[str] = set()
+    for file in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(file, "pt") as tensors:
+                found |= {tensors.get_slice(name).get_dtype() for name in tensors.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError):
+            return "auto"  # the loader will say what is wrong with it
+    floats = found & set(_FLOATS)
+    return _FLOATS[floats.pop()] if len(floats) == 1 else "auto"
+
+
+_FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from solon.checkpoints.describe import CONFIG, write_description
+from solon.checkpoints.describe import CONFIG, stored_dtype, write_description
 from solon.checkpoints.errors import UnsupportedTensor
 from solon.checkpoints.files import fsync_folder, named_os_errors, require_space, write_all
 from solon.checkpoints.manifest import Entry, Manifest, itemsize
 from solon.checkpoints.packs import ChunkReader
+from solon.checkpoints.tensors import DTYPES
 from solon.errors import InputError
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def export_folder(
             if source is not None:
                 copy_description(source, growing)
             if hf or source is not None:
-                write_description(manifest.description, growing)
+                floats = {e.dtype for e in entries.values() if DTYPES[e.dtype].is_floating_point and itemsize(e.dtype) > 1}
+                write_description(manifest.description, growing, floats)
     return target
 
 
@@ -169,7 +171,7 @@ def import_folder(store: Store, folder: str | Path, *, tag: str | None = None) -
         from transformers import AutoModelForCausalLM
 
         try:
-            model = AutoModelForCausalLM.from_pretrained(source, dtype="auto")
+            model = AutoModelForCausalLM.from_pretrained(source, dtype=stored_dtype(source))
         except (OSError, ValueError) as error:
             raise InputError(
                 f"{source}: transformers cannot load it: {error}", mend="name a causal language model's folder"

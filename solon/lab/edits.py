@@ -45,8 +45,8 @@ class Edits:
         names = [targets] if isinstance(targets, str) else list(targets)
         self.store.declare(self.model, names)
         self._keep_images(names)
-        inspector = WeightInspector(self.model)
-        coupled = sorted({other for name in names for other in inspector.coupled_with(name)} - set(names))
+        couplings = WeightInspector(self.model).couplings()
+        coupled = sorted({other for name in names for other in couplings[name]} - set(names))
         record = {"id": secrets.token_hex(6), "method": method, "targets": names, "coupled": coupled, "params": params or {}}
         self.records.append(record)
         return record

@@ -58,7 +58,11 @@ class WeightInspector:
             UnknownTensor
         """
         self._tensor(name)
-        return sorted(sharing(self._slots())[name] - {name})
+        return sorted(self.couplings()[name] - {name})
+
+    def couplings(self) -> dict[str, frozenset[str]]:
+        """Every name -> the names in its memory, itself included; for many names at once."""
+        return sharing(self._slots())
 
     def group(self, name: str) -> tuple[str, ...]:
         """All names in the same memory, sorted: the identity of a treatment."""

@@ -15,6 +15,7 @@ from solon.lab import checklists
 from solon.lab.activations import ActivationWatch
 from solon.lab.alerts import severity
 from solon.lab.constitution import gate_findings
+from solon.lab.inspector import WeightInspector
 from solon.lab.measure import Comparison, Scores, as_scores, compare_scores
 from solon.policy.types import Severity
 
@@ -123,13 +124,21 @@ def good_enough(e: Experiment, comparison: Comparison) -> bool:
 
 def report_coupling(e: Experiment) -> None:
     """Ties that an edit touched, and changes that nobody declared."""
+    couplings = WeightInspector(e.model).couplings()
     for record in e.records:
         if record["coupled"]:
-            text = f"editing {', '.join(record['targets'])} also edits {', '.join(record['coupled'])}: one tensor"
+            tied = [name for name in record["targets"] if not couplings[name].isdisjoint(record["coupled"])]
+            text = f"editing {some(tied)} also edits {some(record['coupled'])}: one tensor"
             e.find(Severity.medium, "coupled", text)
     outside = [name for name in e.changed if name not in e.declared()]
     if e.records and outside:
-        e.find(Severity.high, "undeclared", f"changed without being declared: {', '.join(outside)}")
+        e.find(Severity.high, "undeclared", f"changed without being declared: {some(outside)}")
+
+
+def some(names: list[str], most: int = 8) -> str:
+    """Names for people; of many, the first and how many more."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def adopt(e: Experiment, issues: list[dict[str, Any]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from solon.checkpoints.describe import stored_dtype
 from solon.errors import ModelError
 
 
@@ -24,7 +25,8 @@ class ModelManager:
     """Loads a causal language model (`.model` after `load_model()`), and its tokenizer when it is first asked for (`.tokenizer`).
 
     Args:
-        name: `nano`, a folder, a run or a hub id. options: passed to `from_pretrained`.
+        name: `nano`, a folder, a run or a hub id. options: passed to `from_pretrained`; the dtype is that of the files
+            unless one is named.
     """
 
     def __init__(self, name: str, **options: Any) -> None:
@@ -40,7 +42,7 @@ class ModelManager:
         """
         from transformers import AutoModelForCausalLM
 
-        self.model = self._loaded(AutoModelForCausalLM, **self.options).eval()
+        self.model = self._loaded(AutoModelForCausalLM, **{"dtype": "auto", **self.options}).eval()
         return self.model
 
     @property
@@ -58,6 +60,8 @@ class ModelManager:
 
     def _loaded(self, kind: Any, **options: Any) -> Any:
         folder = folder_of(self.name)
+        if options.get("dtype") == "auto":
+            options["dtype"] = stored_dtype(folder)
         try:
             return kind.from_pretrained(folder, **options)
         except (OSError, ValueError, TypeError) as error:

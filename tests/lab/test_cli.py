@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -160,6 +161,22 @@ def test_a_lost_tie_stays_lost_in_an_export(model: Any, folder: Path, tmp_path: 
     for name, base in (("own", []), ("like", [str(folder)])):
         run("export", "head", str(tmp_path / name), "--hf", *base, *AT)
         assert torch.equal(loaded(tmp_path / name).lm_head.weight, model.lm_head.weight)
+
+
+def test_weights_are_not_rounded_by_what_a_configuration_says(model: Any, folder: Path, tmp_path: Path) -> None:
+    """The base is in bfloat16, the checkpoint in float32; and a folder whose configuration is wrong is read as its files are."""
+    base = tmp_path / "base"
+    shutil.copytree(folder, base)
+    settings = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**settings, "dtype": "bfloat16"}))
+    name = Store("s").save(model)
+    run("export", "head", str(tmp_path / "out"), "--hf", str(base), *AT)
+    loaded = type(model).from_pretrained(tmp_path / "out")
+    assert loaded.dtype is torch.float32
+    assert not Store("s").changed(loaded, name)
+    assert told("verify", name, "--live", str(base), code=0)["differs"] == []
+    assert told("import", str(base), code=0)
+    assert told("diff", name, "head", code=0)["changed"] == []
 
 
 def test_an_export_that_fails_leaves_nothing(model: Any, tmp_path: Path) -> None:
