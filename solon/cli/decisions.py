@@ -212,7 +212,7 @@ def _tell(record: dict[str, Any], as_json: bool) -> None:
         return
     print(f"{record['status']} (ladder {record['ladder']})")
     for reason in record["reasons"]:
-        print(f"  stopped by {reason}")
+        print(f"  stopped by {printable(reason[:200])}")
     if record["status"] == "UNCONFIRMED" and not record["waiting"]:
         print("  no guarded process holds a lease here, so none has confirmed: see that nothing acts without asking")
     if record["waiting"]:

@@ -67,7 +67,7 @@ def ledger_verify(
 def ledger_show(
     ledger: LedgerFile,
     index: Annotated[int | None, typer.Argument(help="One entry; without it the newest are listed.")] = None,
-    last: Annotated[int, typer.Option("--last", help="How many of the newest.")] = 20,
+    last: Annotated[int, typer.Option("--last", min=1, help="How many of the newest.")] = 20,
     kind: Annotated[str, typer.Option("--kind", help="Entries of one kind only.")] = "",
     public: Public = None,
     as_json: JsonFlag = False,

@@ -7,10 +7,11 @@ import signal
 import sqlite3
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -80,12 +81,18 @@ def _on_sigint(_signal: int, _frame: FrameType | None) -> None:
     raise Interrupted
 
 
+@cache
+def _verbs() -> Callable[..., Any]:
+    """The tree of verbs, which takes longer to build than most verbs take to run."""
+    return typer.main.get_command(app)
+
+
 def _run(wants_json: bool) -> None:
     """Parse and run. A slip in the words themselves is one JSON object too when `--json` is among them."""
     if not wants_json:
-        app(standalone_mode=True)
+        _verbs()(standalone_mode=True)
     try:
-        code = app(standalone_mode=False)
+        code = _verbs()(standalone_mode=False)
     except Exception as error:
         if not hasattr(error, "format_message"):  # the parser's own exceptions have it, and live in a private module
             raise

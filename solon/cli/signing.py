@@ -62,14 +62,19 @@ def generate(
 
 
 def _member(text: str) -> Any:
-    """ID=FILE.pub:ROLE[:WEIGHT]"""
-    from solon.governance.registry import Member
+    """ID=FILE.pub:ROLE[:WEIGHT]. A role that is nearly one with more powers is refused as a slip."""
+    from difflib import get_close_matches
+
+    from solon.governance.registry import ROLE_POWERS, Member
     from solon.ledger.keys import read_public
 
     name, mark, rest = text.partition("=")
     parts = rest.rsplit(":", 2) if rest.count(":") > 1 else rest.rsplit(":", 1)
     if not mark or len(parts) < 2:
         raise InputError(f"--member: expected ID=FILE.pub:ROLE[:WEIGHT], got {text!r}", mend="for example ann=keys/ann.pub:agent")
+    slip = get_close_matches(parts[1], ROLE_POWERS, n=1, cutoff=0.8)
+    if slip and parts[1] not in ROLE_POWERS:
+        raise InputError(f"--member {name}: expected a role, got {parts[1]!r}", mend=f"did you mean {slip[0]!r}?")
     return Member(name, parts[1], read_public(parts[0]).id, parts[2] if len(parts) > 2 else "")
 
 
@@ -228,7 +233,7 @@ def sign(
     constitution: Constitution = "trading",
     action: Annotated[str, typer.Option("--action", help="The action you would take, such as hold.")] = "",
     confidence: Annotated[str, typer.Option("--confidence", help="Percent, 0 to 100; reported, never counted.")] = "",
-    minutes: Annotated[int, typer.Option("--minutes", help="How long the vote holds.")] = 5,
+    minutes: Annotated[int, typer.Option("--minutes", min=1, max=10_080, help="How long the vote holds.")] = 5,
     registry: RegistryFile = REGISTRY,
 ) -> None:
     """Sign one vote. A second, different vote on the slot is refused."""
@@ -236,7 +241,7 @@ def sign(
 
     from solon.constitution import load
     from solon.governance.home import read_registry, write_json
-    from solon.governance.votes import VoterMemory
+    from solon.governance.votes import VoterMemory, check_voter
     from solon.ledger.keys import read_private
     from solon.ledger.storage import clock
     from solon.policy.parsing import decimal
@@ -244,9 +249,13 @@ def sign(
     stated = decimal(confidence, "--confidence") * 100 if confidence else None
     if stated is not None and (stated != stated.to_integral_value() or not 0 <= stated <= Decimal(10_000)):
         raise InputError(f"--confidence: expected 0 to 100 with at most two places, got {confidence}", mend="correct it")
+    if not slot.strip() or not slot.isprintable() or len(slot) > 200:
+        raise InputError(f"--slot: expected a name of 1 to 200 printable characters, got {slot[:60]!r}", mend="name the vote")
+    private, members = read_private(key), read_registry(registry)
+    check_voter(members, private, decision)
     store = VoterMemory(memory)
     envelope = store.sign(
-        read_private(key), read_registry(registry), constitution=load(constitution).hash, slot=slot,
+        private, members, constitution=load(constitution).hash, slot=slot,
         proposal=_proposal(proposal)[1], decision=decision, now=clock(), proposed_action=action,
         confidence_bp=None if stated is None else int(stated),
         lifetime=minutes * 60_000_000,

@@ -163,7 +163,10 @@ class Council:
                 order=self.order,
                 proposal=action,
             )
-            turned_away = tuple(Counted(Ballot(who, "no", ""), False, why) for who, why in slot.refused)
+            turned_away = tuple(
+                Counted(Ballot(who, ""), False, why)  # type: ignore[arg-type]
+                for who, why in slot.refused
+            )
             result = replace(result, votes=(*result.votes, *turned_away))
             if slot.frozen:
                 path = (*result.path, f"frozen: {slot.frozen}; a person decides")

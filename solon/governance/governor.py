@@ -40,7 +40,7 @@ from solon.governance.deciding import (
     state_of,
     throttles,
 )
-from solon.governance.killswitch import Switch
+from solon.governance.killswitch import ResumeRefused, Switch
 from solon.governance.registry import Registry
 from solon.governance.review import ReviewQueue
 from solon.ledger.canonical import digest
@@ -408,9 +408,14 @@ class Governor:
         switch, registry = self._guarded()
         if self.ledger is None:
             raise ConstitutionError("resume: expected a ledger, got none", mend="open the governor with the ledger")
+        rebased = envelope.record.get("rebase") is True if isinstance(envelope.record, dict) else False
+        seen = Observation(self.now(), drawdown, command="resume", rebased=rebased)
+        refused = [event.text for event in step(self.ladder, seen, self.judge.rules)[1] if event.kind == "refused"]
+        if refused and self.ladder.rung == Ladder.killed:  # before the signatures are used up
+            mend = "resume when it has recovered, or accept the present level as the new mark: --rebase"
+            raise ResumeRefused("ladder", refused[0], mend=mend)
         switch.resume(envelope, registry, self.ledger, needed=keys_needed("resume", registry, self.constitution))
-        rebased = bool(envelope.record["rebase"])
-        return self.observe(Observation(self.now(), drawdown, command="resume", rebased=rebased))
+        return self.observe(seen)
 
     def relax(self, envelope: Envelope, drawdown: tuple[int, int]) -> tuple[Event, ...]:
         """Leave reduce or no-new by one signed risk manager, after the cool-down.

@@ -33,7 +33,7 @@ def ledger_key(path: Path | str) -> PrivateKey:
     """The key beside a ledger (FILE.key), made with its .pub when neither the ledger nor the key exists yet.
 
     Raises:
-        KeyRefused: the ledger exists but its key does not, or others can read it.
+        InputError: the ledger exists but its key does not. KeyRefused: others can read it.
     """
     path, file = Path(path), Path(f"{path}.key")
     if not file.exists() and not path.exists():
@@ -42,6 +42,10 @@ def ledger_key(path: Path | str) -> PrivateKey:
         file.touch(mode=0o600, exist_ok=False)
         file.write_text(key.secret_text + "\n", encoding="ascii")
         Path(f"{path}.pub").write_text(key.public.text + "\n", encoding="ascii")
+    if not file.exists():
+        raise InputError(
+            f"{file}: expected the key of this ledger, got none", mend="restore it, or begin a ledger of another name"
+        )
     return read_private(file)
 
 
@@ -62,7 +66,7 @@ def read_json(path: Path | str, what: str) -> Any:
     """A JSON file. Raises InputError."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: expected {what} in JSON, got {error}", mend="check the path and the file") from error
 
 
@@ -74,6 +78,8 @@ def write_json(path: Path | str, value: Any) -> None:
 
 def read_registry(path: Path | str) -> Registry:
     """The newest registry of a chain file. Raises InputError, RegistryRefused, IntegrityError."""
+    if not Path(path).exists():
+        raise InputError(f"{path}: expected a registry, got no file", mend="make it with: solon keys register")
     value = read_json(path, "a registry chain")
     if not isinstance(value, dict) or set(value) != {"chain"} or not isinstance(value["chain"], list):
         raise InputError(f'{path}: expected {{"chain": […]}}, got something else', mend="make it with: solon keys register")
@@ -158,9 +164,9 @@ class Home:
     @contextmanager
     def reviews(self) -> Iterator[ReviewQueue]:
         """The review queue."""
+        registry = self.registry()
         ledger = open_ledger(self.ledger_path)
         try:
-            registry = self.registry()
             self._no_rollback(ledger, registry)
             yield ReviewQueue(ledger, registry)
         finally:

@@ -48,11 +48,14 @@ class StopRefused(InputError):
         self.code = code
 
 
-GATHER = "give one --key for each signer, or let them sign one after the other with --signed FILE"
+MENDS = {
+    "too_few": "give one --key for each signer, or let them sign one after the other with --signed FILE",
+    "nothing": "nothing to do; where the ladder alone stands at killed, stop first",
+}
 
 
 class ResumeRefused(StopRefused):
-    """A resume that was not accepted; further codes `nothing, other_stop, expired, too_few, early`."""
+    """A resume that was not accepted; further codes `nothing, other_stop, expired, too_few, early, ladder`."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,7 @@ class Switch:
         ]
         for code, holds, why in problems:
             if holds:
-                mend = GATHER if code == "too_few" else "solon emergency status names the stop to sign for"
+                mend = MENDS.get(code, "solon emergency status names the stop to sign for")
                 raise ResumeRefused(code, f"resume: {why}", mend=mend)
         names = [member.id for member in signed]
         ledger.append("resume", {"resume": envelope.as_dict(), "by": names, "stop": state.stop}, once=f"resume:{digest(record)}")
@@ -288,7 +291,7 @@ def _record(envelope: Envelope, name: str, fields: set[str]) -> dict[str, Any]:
         record = envelope.record
     except IntegrityError as error:
         raise refusal("malformed", f"{name}: {error.what}", mend="sign it anew") from error
-    if not envelope.clean:
+    if envelope.signatures and not envelope.clean:
         raise refusal("signature", f"{name}: a signature does not hold, or a key signed twice", mend="sign it anew")
     sound = isinstance(record, dict) and set(record) == fields
     if not sound or any(not isinstance(record[f], int) for f in fields & {"issued_at", "expires_at"}):

@@ -38,9 +38,10 @@ def count(
     proofs: list[dict[str, Any]] = []
     guilty: set[str] = set()
     for envelope in votes:
-        name = "?"
+        name, said = "?", ("", "")
         try:
             vote = vote_of(envelope)
+            said = (vote.decision, vote.proposed_action)
             member = registry.by_key.get(vote.key)
             name = member.id if member else f"{vote.key[:12]}…"
             check(vote, registry, constitution.hash, now)
@@ -54,7 +55,7 @@ def count(
             if vote.proposal != wanted:
                 raise VoteRefused("proposal", "vote: on another proposal", mend="give votes of one proposal")
         except VoteRefused as error:
-            refused.append(Counted(Ballot(name, "no", ""), False, f"{error.code}: {error.what}"))
+            refused.append(Counted(Ballot(name, *said), False, f"{error.code}: {error.what.removeprefix('vote: ')}"))  # type: ignore[arg-type]
             continue
         kept.setdefault(vote.key, (envelope, vote))
     order = constitution.value("action_order")

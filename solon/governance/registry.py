@@ -7,6 +7,7 @@ Whoever pins the digest of the first record, or remembers the last epoch seen, c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -27,6 +28,7 @@ ROLE_POWERS: dict[str, tuple[str, ...]] = {
     "operator": ("stop", "resume", "approve", "change"),
     "observer": (),
 }
+_FRACTION = re.compile(r"[0-9]{1,9}(/[1-9][0-9]{0,8}|\.[0-9]{1,9})?")  # no text makes a number of a million digits
 AGENT_POWERS = ("vote", "stop")
 
 
@@ -47,6 +49,10 @@ class Member:
 
     def __post_init__(self) -> None:
         PublicKey.of_id(self.key, self.id)
+        if not self.role.strip():
+            raise RegistryRefused(f"{self.id}: expected a role, got none", mend="operator, risk_manager, or another name")
+        if self.weight and not _FRACTION.fullmatch(self.weight):
+            raise RegistryRefused(f"{self.id}: expected a weight like 3 or 1/2, got {self.weight!r}", mend="correct it")
         if not self.powers:
             object.__setattr__(self, "powers", ROLE_POWERS.get(self.role, AGENT_POWERS))
         unknown = [power for power in self.powers if power not in POWERS]
@@ -76,11 +82,8 @@ class Registry:
         weighed = [bool(member.weight) for member in self.members if "vote" in member.powers]
         if any(weighed) and not all(weighed):
             raise RegistryRefused("registry: expected weights for all voters or for none", mend="add the missing weights")
-        if not 0 < self.share <= 1:
-            raise RegistryRefused(f"consensus: expected a fraction in (0, 1], got {self.consensus}", mend='write it like "2/3"')
-        for member in self.members:
-            if member.weight and Fraction(member.weight) < 0:
-                raise RegistryRefused(f"{member.id}: expected a weight of at least 0, got {member.weight}", mend="correct it")
+        if not _FRACTION.fullmatch(self.consensus) or not 0 < self.share <= 1:
+            raise RegistryRefused(f"consensus: expected a fraction in (0, 1], got {self.consensus!r}", mend='write it like "2/3"')
         unknown = set(self.thresholds) - {"change", "resume", "approve"}
         if unknown:
             raise RegistryRefused(f"thresholds: expected change, resume, approve; got {sorted(unknown)[0]!r}", mend="remove it")
@@ -191,7 +194,7 @@ def follow(old: Registry | None, envelope: Envelope) -> Registry:
         IntegrityError: malformed, or a signature that does not hold.
     """
     read(envelope.as_dict(), "registry")
-    if not envelope.clean:
+    if envelope.signatures and not envelope.clean:
         raise IntegrityError("registry: a signature does not hold, or a key signed twice", mend="sign it anew")
     new = Registry.of(envelope.record)
     expected = (1, "") if old is None else (old.epoch + 1, old.digest)
@@ -204,7 +207,8 @@ def follow(old: Registry | None, envelope: Envelope) -> Registry:
         able = [member for member in new.members if power in member.powers and not member.suspended]
         if new.needed(what) < 1 or len(able) < new.needed(what):
             raise RegistryRefused(
-                f"registry: {what} needs {new.needed(what)} keys, but {len(able)} members may", mend="add members or lower it"
+                f"registry: {what}: expected 1 to {len(able)} keys, as {len(able)} members may; got {new.needed(what)}",
+                mend="add members who may, or change the threshold",
             )
     for side in (old, new):
         if side is not None:
@@ -219,7 +223,7 @@ def _signed(registry: Registry, envelope: Envelope) -> None:
         raise RegistryRefused(
             f"registry: epoch {registry.epoch} asks for {registry.needed('change')} signatures of members who may change it; "
             f"got {names}",
-            mend="let more of them sign",
+            mend="let more of them sign: --sign KEY for each, or one after the other with --pending FILE",
         )
 
 

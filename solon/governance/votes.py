@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from solon.errors import InputError, IntegrityError
-from solon.governance.registry import Registry
+from solon.governance.registry import Member, Registry
 from solon.ledger.canonical import canonical, digest, parse
 from solon.ledger.dsse import Envelope, payload_type, read, seal
 from solon.ledger.keys import PrivateKey
@@ -121,14 +121,33 @@ def check(vote: Vote, registry: Registry, constitution: str, at: int) -> None:
         raise VoteRefused("constitution", "vote: under another constitution", mend="read the current one and sign anew")
     if member is None or "vote" not in member.powers:
         raise VoteRefused("unknown_voter", f"vote: the key {vote.key[:12]}… is not registered to vote", mend="register it")
-    if member.suspended:
-        raise VoteRefused("suspended", f"vote: {member.id} is suspended", mend="the next epoch may lift it")
-    if vote.decision == "veto" and "veto" not in member.powers:
-        raise VoteRefused("no_veto_power", f"vote: {member.id} may not veto", mend="vote no")
+    _check_powers(member, vote.decision)
     if at >= vote.expires_at:
         raise VoteRefused("late", f"vote: of {member.id} had expired", mend="sign it anew")
     if vote.issued_at > at + SKEW:
         raise VoteRefused("early", f"vote: of {member.id} comes from the future", mend="set the clock")
+
+
+def check_voter(registry: Registry, key: PrivateKey, decision: str) -> None:
+    """Whether a vote of this key could count at all; asked before it is signed.
+
+    Raises:
+        VoteRefused: codes `unknown_voter, suspended, no_veto_power`.
+    """
+    member = registry.by_key.get(key.id)
+    if member is None or "vote" not in member.powers:
+        voters = ", ".join(voter.id for voter in registry.voters) or "nobody"
+        raise VoteRefused(
+            "unknown_voter", f"vote: {key.name}'s key is not registered to vote; {voters} may", mend="solon keys register"
+        )
+    _check_powers(member, decision)
+
+
+def _check_powers(member: Member, decision: str) -> None:
+    if member.suspended:
+        raise VoteRefused("suspended", f"vote: {member.id} is suspended", mend="the next epoch may lift it")
+    if decision == "veto" and "veto" not in member.powers:
+        raise VoteRefused("no_veto_power", f"vote: {member.id} may not veto", mend="vote no")
 
 
 class VoterMemory:

@@ -28,6 +28,7 @@ from solon.errors import InputError, IntegrityError
 ED25519 = b"\x01"
 _NAME = re.compile(r"[^\s+]{1,100}")
 PRIVATE = "PRIVATE+KEY+"
+_FILE_NAME = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9_.@-]*")
 
 
 class KeyRefused(InputError):
@@ -160,9 +161,8 @@ def _split(text: str, what: str) -> tuple[str, bytes]:
     parts = text.split("+", 2)
     raw = _decoded(parts[2]) if len(parts) == 3 else None
     if raw is None:
-        raise KeyRefused(
-            f"{what}: expected NAME+HASH+BASE64 of an Ed25519 key, got {text[:60]!r}", mend="give the .pub file's line"
-        )
+        got = "a private key" if text.startswith(PRIVATE) else "other text"  # never shown: it may be a secret
+        raise KeyRefused(f"{what}: expected NAME+HASH+BASE64 of an Ed25519 key, got {got}", mend="give the .pub file's line")
     if key_hash(parts[0], raw).hex() != parts[1]:
         raise KeyRefused(f"{what} {parts[0]}: its hash {parts[1]} does not fit its bytes", mend="copy the whole line again")
     return parts[0], raw
@@ -174,6 +174,11 @@ def write_pair(key: PrivateKey, folder: Path | str) -> tuple[Path, Path]:
     Raises:
         KeyRefused: one of them is there already.
     """
+    if not _FILE_NAME.fullmatch(key.name):
+        raise KeyRefused(
+            f"key name: expected letters, digits, _ . - @ and no dot in front, as it names two files; got {key.name!r}",
+            mend="choose a plain name",
+        )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     private, public = folder / f"{key.name}.key", folder / f"{key.name}.pub"

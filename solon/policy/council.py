@@ -111,7 +111,8 @@ class Tally:
     def explanation(self) -> str:
         """Every vote and why it counted or not, the sums, the path."""
         lines = [
-            f"{c.vote.voter}: {c.vote.decision} {c.vote.proposed_action} - {'counted' if c.counted else 'NOT counted'}: {c.why}"
+            " ".join(filter(None, (f"{c.vote.voter}:", c.vote.decision, c.vote.proposed_action)))
+            + f" - {'counted' if c.counted else 'NOT counted'}: {c.why}"
             for c in self.votes
         ]
         sums = ", ".join(f"{name} {count}" for name, count in self.supporters.items()) or "nobody for anything"

@@ -243,6 +243,8 @@ def parse_request(record: object, where: str = "action") -> TextRequest:
     if not isinstance(text, str) or not text.strip() or len(text) > LONGEST_TEXT:
         got = f"{len(text)} characters" if isinstance(text, str) else type(text).__name__
         raise Refused("bad_type", f"{where}.text: expected 1 to {LONGEST_TEXT} characters, got {got}", mend="give the request")
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        raise Refused("bad_type", f"{where}.text: expected Unicode text, got half of a surrogate pair", mend="send it as UTF-8")
     named = (_text(row["id"], f"{where}.id"), _text(row["agent"], f"{where}.agent"))
     return TextRequest(*named, text, _Zones().read(row["ts"], f"{where}.ts"))
 

@@ -201,6 +201,25 @@ def keys(shell: Shell) -> None:
     assert "f = 1, q = 3" in out
 
 
+def test_keys_that_are_refused(shell: Shell) -> None:
+    """No secret is ever shown, no name leaves the folder, no slip makes a member without powers."""
+    keys(shell)
+    code, out, err = shell.run("keys", "register", "--member=eve=keys/ann.key:agent")
+    secret = (shell.folder / "keys" / "ann.key").read_text().strip()
+    assert code == 2 and "a private key" in err and secret[:40] not in out + err
+    for name in ("../x", "a/b", "é", ".hidden"):
+        assert shell.run("keys", "generate", name)[0] == 2
+    shell.ok("keys", "generate", "eve")
+    for member in ("eve=keys/eve.pub:operater", "eve=keys/eve.pub:", "eve=keys/eve.pub:agent:x", "eve=keys/eve.pub:agent:1e9"):
+        assert shell.run("keys", "register", f"--member={member}")[0] == 2
+    code, _, err = shell.run("keys", "suspend", "ann")
+    assert code == 2 and "got nobody" in err and "--sign" in err
+    vote = ("--slot", "s", "--proposal", "a.json", "--memory", "m/eve.db", "-o", "v.json")
+    assert "unknown_voter" in shell.run("vote", "sign", "--key", "keys/eve.key", "--decision", "yes", *vote)[2]
+    assert "no_veto_power" in shell.run("vote", "sign", "--key", "keys/ann.key", "--decision", "veto", *vote)[2]
+    assert not (shell.folder / "m").exists(), "nothing was signed"
+
+
 def test_stop_and_resume(shell: Shell) -> None:
     keys(shell)
     home = ("--home", "governance")
@@ -214,6 +233,10 @@ def test_stop_and_resume(shell: Shell) -> None:
     assert shell.run("emergency", "resume", "--state", "s.json", "--key", "keys/olga.key")[0] == 2
     code, _, err = shell.run("emergency", "resume", "--state", "s.json", "--key", "keys/olga.key", "--signed", "r.json")
     assert code == 1 and "1 of 2" in err
+    shell.write("deep.json", NO_STATE)
+    deep = ("--state", "deep.json", "--key", "keys/omar.key", "--key", "keys/olga.key")
+    code, _, err = shell.run("emergency", "resume", *deep)
+    assert code == 2 and "kill level" in err and "--rebase" in err and shell.json("emergency", "status")[1]["stopped"]
     shell.ok("emergency", "resume", "--state", "s.json", "--key", "keys/omar.key", "--signed", "r.json")
     assert shell.json("emergency", "status")[1]["status"] == "ACTIVE"
     assert shell.run("decide", "b.json", *decide)[0] == 0
