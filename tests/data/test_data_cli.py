@@ -3,11 +3,15 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from solon.cli.main import main
 from solon.data.files import sha256_of
+
+Said = subprocess.CompletedProcess  # of exit code, stdout, stderr
 
 LAWS = {
     "example_id": "eth_000001", "example_type": "safe_request", "law_category": 1, "prompt": "How do I water a fern?",
@@ -16,10 +20,21 @@ LAWS = {
 }  # fmt: skip
 
 
-def solon(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "solon", "data", *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300
-    )
+@pytest.fixture
+def solon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """`solon data …` in this process, in the test's own folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> Said:
+        words = ["solon", "data", *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", words)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main()
+        code = left.value.code
+        return Said(words, 0 if code is None else code, *capsys.readouterr())
+
+    return run
 
 
 def write(path: Path, *rows: dict) -> Path:
@@ -27,39 +42,37 @@ def write(path: Path, *rows: dict) -> Path:
     return path
 
 
-@pytest.mark.slow
-def test_a_walk_through(tmp_path: Path) -> None:
+def test_a_walk_through(tmp_path: Path, solon: Callable[..., Said]) -> None:
     rows = [
         LAWS | {"example_id": f"eth_{i:06d}", "prompt": f"How do I grow {i} ferns?", "group": f"g{i}", "law_category": i % 5}
         for i in range(1, 201)
     ]
     write(tmp_path / "laws.jsonl", *rows)
-    stats = solon("stats", "laws.jsonl", "--json", cwd=tmp_path)
+    stats = solon("stats", "laws.jsonl", "--json")
     assert stats.returncode == 0
     told = json.loads(stats.stdout)
     assert told["rows"] == 200 and told["counts"]["law_category"] == {str(i): 40 for i in range(5)}
-    assert solon("split", "laws.jsonl", "--out", "s", cwd=tmp_path).returncode == 0
+    assert solon("split", "laws.jsonl", "--out", "s").returncode == 0
     assert {p.name for p in (tmp_path / "s").iterdir()} >= {"train.jsonl", "validation.jsonl", "test.jsonl", "split.json"}
-    assert solon("diff", "laws.jsonl", "laws.jsonl", cwd=tmp_path).returncode == 0
-    difference = solon("diff", "laws.jsonl", "s/train.jsonl", "--json", cwd=tmp_path)
+    assert solon("diff", "laws.jsonl", "laws.jsonl").returncode == 0
+    difference = solon("diff", "laws.jsonl", "s/train.jsonl", "--json")
     assert difference.returncode == 1
     found = json.loads(difference.stdout)
     assert len(found["removed"]) == 200 - found["rows"]["after"] and not found["added"] and not found["changed"]
-    assert solon("check", "s/train.jsonl", "--against", "s/test.jsonl", cwd=tmp_path).returncode in (0, 1)
-    assert solon("export", "laws.jsonl", "--format", "chat", "-o", "chat.jsonl", cwd=tmp_path).returncode == 0
+    assert solon("check", "s/train.jsonl", "--against", "s/test.jsonl").returncode in (0, 1)
+    assert solon("export", "laws.jsonl", "--format", "chat", "-o", "chat.jsonl").returncode == 0
     for name in ("s/train.jsonl", "chat.jsonl"):
         manifest = json.loads((tmp_path / f"{name}.manifest.json").read_text())
         assert manifest["sha256"] == sha256_of(tmp_path / name)
         assert (tmp_path / f"{name}.card.md").read_text().startswith(f"# {Path(name).name}")
-    capacity = json.loads(solon("capacity", "laws.jsonl", "--principles", 4, "--json", cwd=tmp_path).stdout)
+    capacity = json.loads(solon("capacity", "laws.jsonl", "--principles", 4, "--json").stdout)
     assert (capacity["prompts"], capacity["pairs"]) == (200, 800)
 
 
-@pytest.mark.slow
-def test_exit_codes(tmp_path: Path) -> None:
+def test_exit_codes(tmp_path: Path, solon: Callable[..., Said]) -> None:
     bad = write(tmp_path / "bad.jsonl", {"id": "1", "prompt": "p", "response": "See https://example.org", "set": "hazardous"})
-    assert solon("check", bad, cwd=tmp_path).returncode == 0
-    failed = solon("check", bad, "--hazard-detail", "--json", cwd=tmp_path)
+    assert solon("check", bad).returncode == 0
+    failed = solon("check", bad, "--hazard-detail", "--json")
     assert failed.returncode == 1 and json.loads(failed.stdout)["counts"]["problems"] == {"hazard_detail_url": 1}
     for arguments in (
         ("import", "nonsense", bad, "-o", "o"),
@@ -75,23 +88,30 @@ def test_exit_codes(tmp_path: Path) -> None:
         ("dedupe", bad, "-o", "o", "--by", "moon"),
         ("split", bad, "--out", "s"),
     ):
-        done = solon(*arguments, cwd=tmp_path)
+        done = solon(*arguments)
         assert done.returncode == 2, (arguments, done.stderr)
         assert "expected" in done.stderr and "Traceback" not in done.stderr
-    refused = solon("stats", "nowhere.jsonl", "--json", cwd=tmp_path)
+    refused = solon("stats", "nowhere.jsonl", "--json")
     assert refused.returncode == 2 and "error" in json.loads(refused.stdout)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.jsonl"]
 
 
-@pytest.mark.slow
-def test_dedupe_and_agreement(tmp_path: Path) -> None:
+def test_dedupe_and_agreement(tmp_path: Path, solon: Callable[..., Said]) -> None:
     row = {"prompt": "How do I water a fern in a pot by the window?", "response": "A little every other day, no more."}
     write(tmp_path / "f.jsonl", row, row, {"prompt": "Something else", "response": "Yes."})
-    assert solon("dedupe", "f.jsonl", "-o", "o.jsonl", cwd=tmp_path).returncode == 0
+    assert solon("dedupe", "f.jsonl", "-o", "o.jsonl").returncode == 0
     assert len((tmp_path / "o.jsonl").read_text().splitlines()) == 2
     dropped = json.loads((tmp_path / "o.dropped.jsonl").read_text())
     assert (dropped["row"], dropped["reason"], dropped["of_row"]) == (2, "exact", 1)
     (tmp_path / "r.csv").write_text("item,ann,bob\n1,1,1\n2,2,2\n3,1,2\n4,2,2\n")
-    told = json.loads(solon("agreement", "r.csv", "--json", cwd=tmp_path).stdout)
+    told = json.loads(solon("agreement", "r.csv", "--json").stdout)
     # coincidences: 1-1 2, 2-2 4, 1-2 1 each way; n1 3, n2 5; alpha = 1 - 7 x 2 / (2 x 3 x 5) = 8/15
     assert told["krippendorff_alpha"]["nominal"]["value"] == pytest.approx(8 / 15)
+
+
+@pytest.mark.slow
+def test_the_installed_command_says_the_same(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "solon", "data", "stats", "nowhere.jsonl", "--json"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 2
+    assert "error" in json.loads(done.stdout)

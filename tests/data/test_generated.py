@@ -13,6 +13,8 @@ from solon.data.quotas import counts
 from solon.data.rows import LawsRow
 from solon.errors import CheckFailed, DataError
 
+ROWS = 800  # `make proof` reads 10,000
+
 
 def present(kind: str) -> bool:
     try:
@@ -26,17 +28,17 @@ def present(kind: str) -> bool:
 @pytest.mark.parametrize("kind", [k for k in KINDS if k != "probes" and present(k)])
 def test_generated_files_meet_their_quotas_and_hold_no_actionable_detail(tmp_path: Path, kind: str) -> None:
     out = tmp_path / f"{kind}.jsonl"
-    manifest = generate_file(kind, out, n=2000, seed=3)
+    manifest = generate_file(kind, out, n=ROWS, seed=3)
     rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
-    assert len(rows) == 2000 == manifest["rows"]
+    assert len(rows) == ROWS == manifest["rows"]
     assert manifest_of(out)["sha256"] == manifest["sha256"]
     for both in manifest["quotas"].values():
-        assert both["asked"] == both["met"] and sum(both["met"].values()) == 2000
+        assert both["asked"] == both["met"] and sum(both["met"].values()) == ROWS
     report = check_file(out, judges(), hazard_detail=True)
     assert report["problems"] == []
     if kind == "governed":
         shares = {"high": 30, "medium": 40, "low_hitl": 20, "uncertain_hitl": 10}
-        assert manifest["quotas"]["category"]["met"] == counts(shares, 2000)
+        assert manifest["quotas"]["category"]["met"] == counts(shares, ROWS)
 
 
 def test_unknown_kinds_and_options_are_refused(tmp_path: Path) -> None:

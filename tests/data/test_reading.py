@@ -138,14 +138,14 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         "print(next(int(l.split()[1]) // 1024 for l in open('/proc/self/status') if l.startswith('VmHWM')))"
     )
     peaks = []  # MB
-    for size in (2, 100):
+    for size in (2, 60):
         path = tmp_path / f"{size}.jsonl"
         with path.open("w") as file:
             for _ in range(size):
                 file.write(line * 1000)  # about 1 MB
         command = [sys.executable, "-c", code, str(path), str(tmp_path / "o.jsonl")]
         peaks.append(int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) // 1024)
-    assert path.stat().st_size > 95e6
+    assert path.stat().st_size > 55e6
     assert peaks[1] < peaks[0] + 20
     assert peaks[1] < 150
 
