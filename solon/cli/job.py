@@ -119,8 +119,6 @@ def print_summary(summary: dict[str, Any]) -> None:
     ):
         table.add_column(name, justify="right" if right else "left", no_wrap=True)
     for row in summary["metrics"]:
-        trivial = row["trivial"]
-        baseline = "refuse {} comply {}".format(*(_plain(trivial.get(k)) for k in ("refuse_all", "comply_all")))
         difference = row["difference"]
         table.add_row(
             row["name"],
@@ -130,12 +128,12 @@ def print_summary(summary: dict[str, Any]) -> None:
             interval(row["tuned"]),
             interval(difference, signed=True),
             p_value(difference) if difference.get("p_holm") is not None else "",
-            baseline,
+            _trivial(row),
         )
     out.print(table)
     if summary.get("criteria"):
         out.print(_ratings_table(summary["criteria"]))
-    for warning in summary["warnings"]:
+    for warning in [*summary["warnings"], *_unscored(summary["metrics"])]:
         out.print(f"warning: {warning}", style="yellow", markup=False)
     out.print(f"\n{summary['verdict']}", style="bold", markup=False)
 
@@ -297,9 +295,30 @@ def print_evaluation(found: dict[str, Any]) -> None:
         print_summary(found)
         return
     for row in found["metrics"]:
-        print(f"{row['name']:<22} {row['split']:<16} n {row['n']:<5} {interval(row)}")
+        print(f"{row['name']:<22} {row['split']:<16} n {row['n']:<5} {interval(row):<22} {_trivial(row)}")
+    for line in _unscored(found["metrics"]):
+        print(f"warning: {line}")
     for row in found.get("criteria", []):
         print(f"{row['rubric']} {row['criterion']:<16} {row['split']:<16} n {row['n']:<5} {interval(row)}")
+
+
+def _trivial(row: dict[str, Any]) -> str:
+    """What a model that always refuses, or always complies, gets."""
+    return "refuse {} comply {}".format(*(_plain(row["trivial"].get(k)) for k in ("refuse_all", "comply_all")))
+
+
+def _unscored(rows: list[dict[str, Any]]) -> list[str]:
+    """A line for each split and side with replies that no scorer could judge, for they are in no metric."""
+    most: dict[tuple[str, str], int] = {}
+    for row in rows:
+        for side in [s for s in ("base", "tuned") if s in row] or [""]:
+            lost = (row[side] if side else row).get("unscored", 0)
+            most[row["split"], side] = max(lost, most.get((row["split"], side), 0))
+    return [
+        f"{' '.join(filter(None, (side, split)))}: {lost} of the prompts got no reply that can be scored (see evaluation/)"
+        for (split, side), lost in most.items()
+        if lost
+    ]
 
 
 def compare(

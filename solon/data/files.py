@@ -34,7 +34,7 @@ def first_complaint(error: ValidationError) -> str:
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
     got = repr(first["input"])
-    return f"{name + ': ' if name else ''}{first['msg']}, got {got[:80]}"
+    return f"{name + ': ' if name else ''}{first['msg'].replace('Input should be', 'expected')}, got {got[:80]}"
 
 
 def is_scripted(example: Example) -> bool:

@@ -152,7 +152,8 @@ def _prompt(path: Path, where: str, row: dict[str, Any]) -> Prompt:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"{where}: {name}: {first['msg']}, got {first['input']!r}", mend="correct the cell") from error
+        wanted = first["msg"].replace("Input should be", "expected")
+        raise DataError(f"{where}: {name}: {wanted}, got {first['input']!r}", mend="correct the cell") from error
 
 
 def _split(where: str, word: str) -> str:

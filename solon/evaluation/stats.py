@@ -172,8 +172,8 @@ def paired_bootstrap(
         clusters: a name per item; items of one name stay together.
 
     Returns:
-        p is two-sided: twice the share of resamples on the far side of 0, at least 2 / (resamples + 1). It is 1 when every
-        paired difference is 0.
+        p is two-sided: twice the share of resamples on the far side of 0, at least 2 / (resamples + 1), and never below what an
+        exact sign-flip test of so many clusters can reach, 2 / 2^clusters. It is 1 when every paired difference is 0.
 
     Raises:
         InputError: lengths differ, nothing to compare, or a value is not finite.
@@ -190,11 +190,13 @@ def paired_bootstrap(
     value = float(difference.sum() / w.sum())
     if not difference.any():
         return Difference(0.0, 0.0, 0.0, 1.0)
-    sums = _draws(_cluster_sums(np.stack([difference, w], axis=1), clusters), seed, resamples)
+    totals = _cluster_sums(np.stack([difference, w], axis=1), clusters)
+    sums = _draws(totals, seed, resamples)
     means = sums[:, 0] / sums[:, 1]
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     far = min(int((means <= 0).sum()), int((means >= 0).sum()))
-    return Difference(value, float(low), float(high), min(1.0, 2 * (far + 1) / (resamples + 1)))
+    least = max(2 / (resamples + 1), 2.0 ** (1 - len(totals)))
+    return Difference(value, float(low), float(high), min(1.0, max(least, 2 * (far + 1) / (resamples + 1))))
 
 
 def bootstrap_mean(

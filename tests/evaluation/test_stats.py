@@ -94,6 +94,7 @@ def test_bootstrap_of_ratios_and_its_refusals() -> None:
     found = stats.paired_bootstrap([10.0, 40.0], [12.0, 44.0], weights=[10, 20])
     assert found.value == pytest.approx(6 / 30)
     assert stats.paired_bootstrap([1.0, 2.0], [1.0, 2.0]) == stats.Difference(0.0, 0.0, 0.0, 1.0)
+    assert stats.paired_bootstrap([1.0, 2.0, 3.0], [2.0, 3.0, 4.0]).p == 0.25  # three items can't say more: 2 / 2^3
     for bad in (([1.0], [1.0, 2.0]), ([], []), ([math.nan], [1.0])):
         with pytest.raises(InputError):
             stats.paired_bootstrap(*bad)

@@ -11,13 +11,13 @@ import pytest
 from tests.run.small import finish, prompt_file
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
-SETTINGS = ("evaluation.builtin=false", "train.gate.prompts=10", "train.sft.epochs=2", "split.test=0.25")
+SETTINGS = ("evaluation.builtin=false", "train.gate.prompts=10", "train.sft.epochs=1", "split.test=0.25")
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     folder = tmp_path_factory.mktemp("pipeline")
-    words = ["run", "--prompts", str(prompt_file(folder, 32, 56)), "--out", str(folder / "run"), "--json", *SETTINGS]
+    words = ["run", "--prompts", str(prompt_file(folder, 24, 40)), "--out", str(folder / "run"), "--json", *SETTINGS]
     return folder, finish(*words)
 
 

@@ -17,12 +17,12 @@ SETTINGS = ("models.batch_size=4", "split.test=0.2")
 
 
 def test_pairs_after_kill_9_are_the_same_bytes(tmp_path: Path) -> None:
-    prompts = prompt_file(tmp_path, 20, 16)
+    prompts = prompt_file(tmp_path, 10, 8)
     whole = ["pairs", "--prompts", str(prompts), "--out", str(tmp_path / "whole"), *SETTINGS]
     done = finish(*whole)
     assert done.returncode == 0, done.stderr
     expected = (tmp_path / "whole/pairs.jsonl").read_bytes()
-    assert expected.count(b"\n") > 10
+    assert expected.count(b"\n") > 8
 
     rng, kills = random.Random(0), 0
     journal = tmp_path / "cut/journal.sqlite-wal"
