@@ -88,7 +88,7 @@ def _one_exit(path: Path, seed: int) -> tuple[str, str]:
         return value
 
     block = lab.experiment(model, test=test, store=store, require_interval=rng.random() < 0.8)
-    with _struck(way, rng.random() * 0.08), suppress(KeyboardInterrupt, SystemExit, ArithmeticError):
+    with suppress(KeyboardInterrupt, SystemExit, ArithmeticError), _struck(way, rng.random() * 0.08):
         with block:
             scramble(model, rng, 0.8)
             if way != "nan":

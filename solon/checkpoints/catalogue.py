@@ -15,6 +15,7 @@ from solon.checkpoints.files import NewFile, fsync_folder, named_os_errors, writ
 from solon.checkpoints.manifest import Manifest, load
 from solon.errors import InputError, nearest
 
+ID = re.compile(r"checkpoint_\d{8}_\d{6}_[0-9a-f]{8}")
 REF_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -49,9 +50,9 @@ def check_ref_name(name: str) -> None:
     Raises:
         InputError
     """
-    if not isinstance(name, str) or not REF_NAME.fullmatch(name) or name in ("head", "latest"):
+    if not isinstance(name, str) or not REF_NAME.fullmatch(name) or name in ("head", "latest") or ID.fullmatch(name):
         raise InputError(
-            f"tag {name!r}: expected letters, digits, '.', '_' or '-', at most 100, not head or latest",
+            f"tag {name!r}: expected letters, digits, '.', '_' or '-', at most 100, not head, latest or an id",
             mend="choose another name",
         )
 
@@ -154,8 +155,13 @@ class Catalogue:
         matches = sorted(name for name in known if ref and (name.startswith(ref) or _last(name).startswith(ref)))
         if len(matches) == 1:
             return matches[0]
+        if ref in tags:
+            raise UnknownCheckpoint(
+                f"{self.root}: the tag {ref!r} names {tags[ref]!r}, which is not there", mend="tag another checkpoint so"
+            )
         hint = f"{len(matches)} ids begin so: {', '.join(matches[:3])}, …" if matches else nearest(str(ref), known | set(tags))
-        raise UnknownCheckpoint(f"{self.root}: no checkpoint {ref!r}", mend=hint or "`log` lists them")
+        damaged = f"{len(self.corrupt)} manifests are damaged: run fsck" if self.corrupt else "`log` lists them"
+        raise UnknownCheckpoint(f"{self.root}: no checkpoint {ref!r}", mend=hint or damaged)
 
     def head(self) -> str | None:
         """The newest checkpoint's id; None in an empty store."""
@@ -167,7 +173,8 @@ class Catalogue:
         folder = self.root / "refs" / kind
         if not folder.is_dir():
             return {}
-        return {f.name: f.read_text(errors="replace").strip() for f in sorted(folder.iterdir()) if not f.name.endswith(".tmp")}
+        files = [file for file in sorted(folder.iterdir()) if file.is_file() and not file.name.endswith(".tmp")]
+        return {file.name: file.read_text(errors="replace").strip() for file in files}
 
     def set_ref(self, kind: str, name: str, target: str) -> None:
         """Point a ref at an id, durably."""

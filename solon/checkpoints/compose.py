@@ -1,4 +1,4 @@
-"""Checkpoints made from checkpoints, without a model: only manifests are written, no tensor is read."""
+"""Checkpoints made from checkpoints, without a model: only manifests are written."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ def graft(store: Shelf, onto: str, source: str, names: list[str], metadata: dict
     """A new checkpoint: `onto`, with the tensors `names` as `source` has them. Parts (optimizer and so on) are left out.
 
     Raises:
-        UnknownCheckpoint, UnknownTensor. WrongModel: another shape or dtype there.
+        UnknownCheckpoint, UnknownTensor. WrongModel: another shape or dtype there. CorruptStore: what is needed is damaged.
     """
-    with store.reading():
-        return store.commit(grafted(store, onto, source, names, metadata))
+    with store.reading() as reader:
+        made = grafted(store, onto, source, names, metadata)
+        for chunk in sorted(made.chunks()):
+            reader.read(chunk)
+        return store.commit(made)
 
 
 def grafted(store: Shelf, onto: str, source: str, names: list[str], metadata: dict[str, Any] | None = None) -> Manifest:

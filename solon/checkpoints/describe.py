@@ -78,23 +78,3 @@ def _dtype(names: set[str]) -> dict[str, str]:
 
 def _write_json(file: Path, content: dict[str, Any]) -> None:
     file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def stored_dtype(folder: Path) -> torch.dtype | str:
-    """The dtype of the floating tensors in a folder's safetensors, to load them as they are: `config.json` may say another, which
-    would round them. "auto" where they are of several dtypes, or there are no such files.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    found: set[str] = set()
-    for file in sorted(folder.glob("*.safetensors")):
-        try:
-            with safe_open(file, "pt") as tensors:
-                found |= {tensors.get_slice(name).get_dtype() for name in tensors.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError):
-            return "auto"  # the loader will say what is wrong with it
-    floats = found & set(_FLOATS)
-    return _FLOATS[floats.pop()] if len(floats) == 1 else "auto"
-
-
-_FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from solon.checkpoints.describe import CONFIG, stored_dtype, write_description
+from solon.checkpoints.describe import CONFIG, write_description
 from solon.checkpoints.errors import UnsupportedTensor
 from solon.checkpoints.files import fsync_folder, named_os_errors, require_space, write_all
+from solon.checkpoints.folders import load_folder
 from solon.checkpoints.manifest import Entry, Manifest, itemsize
 from solon.checkpoints.packs import ChunkReader
 from solon.checkpoints.tensors import DTYPES
@@ -65,8 +66,10 @@ def export_folder(
     target, source = Path(folder), None if like is None else Path(like)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"{target}: expected an empty or absent folder", mend="name another folder")
-    if source is not None and not (source / CONFIG).is_file():
-        raise InputError(f"{source}: expected a model folder with {CONFIG}", mend="name the folder of the model's own base")
+    if target.resolve().is_relative_to(store.path.resolve()):
+        raise InputError(f"{target}: that is inside the store", mend="name a folder outside it")
+    if source is not None:
+        _refuse_no_description(source)
     with store.reading() as reader:
         manifest = ref if isinstance(ref, Manifest) else store.manifest(ref)
         entries = {name: entry for name, entry in manifest.entries.items() if entry.kind in ("param", "buffer")}
@@ -87,6 +90,17 @@ def export_folder(
                 floats = {e.dtype for e in entries.values() if DTYPES[e.dtype].is_floating_point and itemsize(e.dtype) > 1}
                 write_description(manifest.description, growing, floats)
     return target
+
+
+def _refuse_no_description(source: Path) -> None:
+    try:
+        good = isinstance(json.loads((source / CONFIG).read_text(encoding="utf-8")), dict)
+    except (OSError, ValueError):
+        good = False
+    if not good:
+        raise InputError(
+            f"{source}: expected a model folder with a readable {CONFIG}", mend="name the folder of the model's own base"
+        )
 
 
 @contextmanager
@@ -163,38 +177,48 @@ def import_folder(store: Store, folder: str | Path, *, tag: str | None = None) -
     A folder with safetensors but no config.json is stored tensor by tensor.
 
     Raises:
-        InputError: neither is there.
+        InputError: neither is there, or a file is damaged. ModelError: weights are missing or do not fit.
     """
     source = Path(folder)
     metadata = {"state": "baseline", "purpose": "imported", "source": source.name}
-    if (source / "config.json").is_file():
-        from transformers import AutoModelForCausalLM
-
-        try:
-            model = AutoModelForCausalLM.from_pretrained(source, dtype=stored_dtype(source))
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"{source}: transformers cannot load it: {error}", mend="name a causal language model's folder"
-            ) from error
-        return store.save(model, metadata=metadata, tag=tag)
+    if (source / CONFIG).is_file():
+        return store.save(load_folder(source), metadata=metadata, tag=tag)
     files = sorted(source.glob("*.safetensors")) if source.is_dir() else [source]
     if not files or not all(file.is_file() and file.suffix == ".safetensors" for file in files):
-        raise InputError(f"{source}: expected a model folder or safetensors files", mend="name a folder with config.json")
+        raise InputError(f"{source}: expected a model folder or safetensors files", mend=f"name a folder with {CONFIG}")
     return store.save(_holder(files), metadata=metadata, tag=tag)
 
 
 def _holder(files: list[Path]) -> torch.nn.Module:
     """A module tree that holds the files' tensors under their names."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     root = torch.nn.Module()
     for file in files:
-        for name, tensor in load_file(file).items():
-            path, _, leaf = name.rpartition(".")
-            module = root
-            for step in path.split(".") if path else []:
-                if step not in module._modules:
-                    module.add_module(step, torch.nn.Module())
-                module = module._modules[step]  # type: ignore[assignment]
-            module.register_parameter(leaf, torch.nn.Parameter(tensor, requires_grad=False))
+        try:
+            tensors = load_file(file)
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{file}: no whole safetensors file ({error})", mend="copy or download it again") from error
+        for name, tensor in tensors.items():
+            try:
+                _hang(root, name, tensor)
+            except KeyError as error:
+                raise InputError(
+                    f"{file}: the tensor name {name!r} cannot be a parameter's: {error.args[0]}", mend="rename it in the file"
+                ) from error
+    if not any(True for _ in root.parameters()):
+        raise InputError(f"{files[0]}: it holds no tensor", mend="name a file with weights")
     return root
+
+
+def _hang(root: torch.nn.Module, name: str, tensor: torch.Tensor) -> None:
+    *path, leaf = name.split(".")
+    module = root
+    for step in path:
+        if step not in module._modules:
+            module.add_module(step, torch.nn.Module())
+        module = module._modules[step]  # type: ignore[assignment]
+    if leaf in module._parameters:
+        raise KeyError("another file has it too")
+    module.register_parameter(leaf, torch.nn.Parameter(tensor, requires_grad=False))

@@ -36,8 +36,10 @@ def open_folder(root: Path, read_only: bool, lock_timeout_s: float) -> dict[str,
         if found["format"] != FORMAT or found["hash"] != "blake3" or found["chunk"] != CHUNK:
             raise ValueError(f"expected format {FORMAT}, blake3, chunks of {CHUNK}; found {found}")
         uuid.UUID(found["store_id"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{file}: {error}", mend="use another folder, or the version that wrote it") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{file}: not the record of a store ({error})", mend="use another folder, or the version that wrote it"
+        ) from error
     return dict(found)
 
 

@@ -111,6 +111,11 @@ class Shelf:
         listed = sorted(self.catalogue.manifests().values(), key=lambda m: (m.sequence, m.id))
         return [info(m, tuple(sorted(tags.get(m.id, ())))) for m in listed if all(chunk in self.index for chunk in m.chunks())]
 
+    def unlisted(self) -> list[str]:
+        """Ids that `log` leaves out: damaged manifests, and checkpoints of which chunks are missing."""
+        manifests = self.catalogue.manifests()
+        return sorted({*manifests, *self.catalogue.corrupt} - {one.id for one in self.log()})
+
     def tag(self, ref: str, name: str) -> str:
         """Name a checkpoint; a tag protects it. Returns the id. Raises UnknownCheckpoint, InputError."""
         return self._point("tags", ref, name)

@@ -161,10 +161,11 @@ def _to_trash(root: Path, paths: list[Path]) -> None:
 
 def _empty_trash(root: Path, grace_s: float) -> int:
     freed = 0
-    for folder in (root / "trash").iterdir():
-        if folder.is_dir() and folder.name.isdigit() and time.time() - int(folder.name) >= grace_s:
-            freed += _size(folder)
-            shutil.rmtree(folder)
+    with named_os_errors(root / "trash"):
+        for folder in (root / "trash").glob("*"):
+            if folder.is_dir() and folder.name.isdigit() and time.time() - int(folder.name) >= grace_s:
+                freed += _size(folder)
+                shutil.rmtree(folder)
     return freed
 
 

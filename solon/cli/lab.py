@@ -57,10 +57,12 @@ def log(store: StoreOption = DEFAULT, as_json: JsonFlag = False) -> None:
 
     from solon.lab.dashboards import checkpoint_line, tree
 
-    records = [asdict(info) for info in _open(store).log()]
+    shelf = _open(store)
+    records, unlisted = [asdict(info) for info in shelf.log()], shelf.unlisted()
     if as_json:
-        return emit({"checkpoints": records})
-    return _lines([f"{'  ' * depth}{checkpoint_line(record)}" for depth, record in tree(records)] or ["no checkpoints"])
+        return emit({"checkpoints": records, "unlisted": unlisted})
+    lines = [f"{'  ' * depth}{checkpoint_line(record)}" for depth, record in tree(records)] or ["no checkpoints"]
+    return _lines(lines + [f"damaged, not listed: {name} (see fsck)" for name in unlisted])
 
 
 @app.command()

@@ -35,7 +35,7 @@ def before(experiment: Experiment) -> list[Item]:
     size = sum(slot.nbytes for slot in model_slots(experiment.model))
     healthy = not any(info.poisoned for info in experiment.store.log() if info.id == experiment.baseline)
     scores = experiment.before
-    space = f"{free / 1e9:.1f} GB free, {2 * size / 1e9:.2f} GB needed"
+    space = f"{_size(free)} free, {_size(2 * size)} needed"
     if free < GUIDE_SPACE:
         space += "; below the guide's 5 GB"
     return [
@@ -98,6 +98,10 @@ def after(experiment: Experiment, outcome: str, checkpoint: str | None) -> list[
             "theories formed", experiment.memory is not None, "patterns updated" if experiment.memory else "no memory= was given"
         ),
     ]
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.2f} MB"
 
 
 def _activation_text(experiment: Experiment) -> str:

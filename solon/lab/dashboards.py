@@ -22,7 +22,7 @@ def dashboard(store: Store, model: nn.Module | None = None, safety: SafetyMonito
     """
     problems: list[str] = []
     log = store.log()
-    problems += store.catalogue.corrupt.values()
+    problems += [f"{name}: damaged or incomplete, not listed; run fsck" for name in store.unlisted()]
     newest = log[-1].id if log else None
     baselines = [info.id for info in log if info.baseline]
     first = baselines[0] if baselines else None

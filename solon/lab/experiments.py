@@ -388,6 +388,7 @@ def experiment(
 
         constitution = load(str(constitution))
     _refuse_wrong_kinds(model, test, generate, min_effect)
+    _refuse_other_objects(memory, monitor)
     return Experiment(
         model,
         test=test,
@@ -412,6 +413,13 @@ def _with_inspector(memory: MemorySystem | None, model: nn.Module) -> MemorySyst
 
         memory.set_weight_inspector(WeightInspector(model))
     return memory
+
+
+def _refuse_other_objects(memory: Any, monitor: Any) -> None:
+    for what, found, needs in (("memory", memory, "record_modification"), ("monitor", monitor, "check_model_health")):
+        if found is not None and not hasattr(found, needs):
+            kind = {"memory": "MemorySystem", "monitor": "SafetyMonitor"}[what]
+            raise InputError(f"{what}: expected a lab.{kind}, got {type(found).__name__}", mend=f"lab.{kind}(…), or leave it out")
 
 
 def _refuse_wrong_kinds(model: Any, test: Any, generate: Any, min_effect: Any) -> None:

@@ -18,8 +18,8 @@ from solon.errors import InputError
 def lineage(store: Store, ref: str) -> list[str]:
     """Ids from the root to `ref` along parents that still exist."""
     known = {info.id: info.parent for info in store.log()}
-    chain: list[str] = []
-    name: str | None = store.resolve(ref)
+    first = store.manifest(ref)
+    chain, name = [first.id], first.parent
     while name in known and name not in chain:
         chain.append(str(name))
         name = known[str(name)]
@@ -44,7 +44,7 @@ def blame(store: Store, tensor: str, ref: str = "head") -> dict[str, Any]:
         if tensor not in names or older.entries[names[tensor]].chunks != entry.chunks:
             break
         found = name
-    info = next(info for info in store.log() if info.id == found)
+    maker = store.manifest(found)
     canonical = manifest.names()[tensor]
     aliases = [name for name, home in manifest.names().items() if home == canonical and name != tensor]
     edits = [
@@ -56,8 +56,8 @@ def blame(store: Store, tensor: str, ref: str = "head") -> dict[str, Any]:
         "tensor": tensor,
         "aliases": aliases,
         "checkpoint": found,
-        "created": info.created,
-        "metadata": info.metadata,
+        "created": maker.created,
+        "metadata": maker.metadata,
         "edits": edits,
         "first": found == lineage(store, ref)[0],
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from solon.checkpoints.describe import stored_dtype
+from solon.checkpoints.folders import load_folder
 from solon.errors import ModelError
 
 
@@ -40,9 +40,7 @@ class ModelManager:
         Raises:
             ModelError: it cannot be found, reached or understood.
         """
-        from transformers import AutoModelForCausalLM
-
-        self.model = self._loaded(AutoModelForCausalLM, **{"dtype": "auto", **self.options}).eval()
+        self.model = load_folder(folder_of(self.name), **self.options)
         return self.model
 
     @property
@@ -55,20 +53,13 @@ class ModelManager:
         if self._tokenizer is None:
             from transformers import AutoTokenizer
 
-            self._tokenizer = self._loaded(AutoTokenizer)
+            try:
+                self._tokenizer = AutoTokenizer.from_pretrained(folder_of(self.name))
+            except (OSError, ValueError, TypeError) as error:
+                raise ModelError(
+                    f"{self.name}: its tokenizer cannot be loaded ({error})", mend="name a folder that holds one"
+                ) from error
         return self._tokenizer
-
-    def _loaded(self, kind: Any, **options: Any) -> Any:
-        folder = folder_of(self.name)
-        if options.get("dtype") == "auto":
-            options["dtype"] = stored_dtype(folder)
-        try:
-            return kind.from_pretrained(folder, **options)
-        except (OSError, ValueError, TypeError) as error:
-            what = "tokenizer" if "Tokenizer" in kind.__name__ else "model"
-            raise ModelError(
-                f"{self.name}: its {what} cannot be loaded ({error})", mend="name a model folder, or a hub id that is reachable"
-            ) from error
 
     def load_weights_into(self, model: Any) -> None:
         """Put the base weights into a live model of the same kind, in place: the last step of the fallback chain.

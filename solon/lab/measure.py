@@ -201,8 +201,7 @@ def as_scores(result: Any, *, lower: bool = True) -> Scores:
     if isinstance(result, Scores):
         scores = result
     elif isinstance(result, dict) and "perplexity" in result:
-        rows = result.get("per_text") or []
-        losses, weights = tuple(float(r["nll"]) for r in rows), tuple(float(r["tokens"]) for r in rows)
+        losses, weights = _rows(result.get("per_text") or [])
         scores = Scores(_number(result["perplexity"]), losses, weights, True, True, result)
     elif (
         isinstance(result, (list, tuple, Iterator))
@@ -220,6 +219,15 @@ def as_scores(result: Any, *, lower: bool = True) -> Scores:
     return scores
 
 
+def _rows(rows: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    try:
+        return tuple(_number(r["nll"]) for r in rows), tuple(_number(r["tokens"]) for r in rows)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise InputError(
+            f"the test returned per_text {str(rows)[:80]}: expected [{{nll, tokens}}, ...]", mend="see lab.perplexity"
+        ) from error
+
+
 def _number(value: Any) -> float:
     if value is None or isinstance(value, (bool, str, bytes)):
         raise InputError(
@@ -228,7 +236,7 @@ def _number(value: Any) -> float:
         )
     try:
         return float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"the test returned {type(value).__name__}: expected a number, a loss per item, or a dict with perplexity",
             mend="see lab.perplexity",

@@ -54,7 +54,7 @@ def command_passes(store: Store, ref: str | Manifest, command: str, like: Path |
     manifest = ref if isinstance(ref, Manifest) else store.manifest(ref)
     with tempfile.TemporaryDirectory(prefix="solon-bisect-") as temporary:
         folder = export_folder(store, manifest, Path(temporary) / "model", hf=bool(manifest.description), like=like)
-        words = shlex.split(command)
+        words = _words(command)
         words = [word.replace("{}", str(folder)) for word in words] if "{}" in command else [*words, str(folder)]
         try:
             environment = {**os.environ, "SOLON_CHECKPOINT": manifest.id}
@@ -63,6 +63,18 @@ def command_passes(store: Store, ref: str | Manifest, command: str, like: Path |
             raise InputError(f"--test {command!r}: {error}", mend="name a program that can be run") from error
         sys.stderr.write(done.stdout + done.stderr)
         return done.returncode == 0
+
+
+def _words(command: str) -> list[str]:
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise InputError(
+            f"--test {command!r}: {error}", mend="close what was opened: quotes within quotes, for example"
+        ) from error
+    if not words:
+        raise InputError("--test: expected a command, got nothing", mend="name a program; {} becomes the exported folder")
+    return words
 
 
 def verify(store: Store, ref: str, live: str | None = None) -> dict[str, Any]:
@@ -78,7 +90,7 @@ def verify(store: Store, ref: str, live: str | None = None) -> dict[str, Any]:
         from solon.checkpoints.tensors import model_slots
         from solon.lab.loading import ModelManager
 
-        model = ModelManager(live, dtype="auto").load_model()
+        model = ModelManager(live).load_model()
         check_model(manifest, model_slots(model))
         differs = store.changed(model, manifest.id)
     return {"id": manifest.id, "chunks": len(manifest.chunks()), "differs": differs}
@@ -93,10 +105,10 @@ def inspect(model: str, against: str | None = None) -> dict[str, Any]:
     from solon.lab.inspector import WeightInspector
     from solon.lab.loading import ModelManager
 
-    inspector = WeightInspector(ModelManager(model, dtype="auto").load_model(), model)
+    inspector = WeightInspector(ModelManager(model).load_model(), model)
     if against is None:
         return inspector.report()
-    other = ModelManager(against, dtype="auto").load_model()
+    other = ModelManager(against).load_model()
     return {"name": model, "against": against, "differences": inspector.compare(other)}
 
 
@@ -225,7 +237,7 @@ def board_of(store: Store, model: str | None) -> dict[str, Any]:
 
     if model is None:
         return dashboard(store)
-    return dashboard(store, ModelManager(model, dtype="auto").load_model(), SafetyMonitor())
+    return dashboard(store, ModelManager(model).load_model(), SafetyMonitor())
 
 
 def run_script(path: Path, store: Path) -> dict[str, Any]:
@@ -252,7 +264,7 @@ def run_script(path: Path, store: Path) -> dict[str, Any]:
             with block:
                 entered = True
                 names["edit"](block)
-        except Exception as error:  # an outcome, told with its place in the file
+        except (Exception, SystemExit) as error:  # an outcome, told with its place in the file
             if block.outcome != "errored" or (isinstance(error, SolonError) and not entered):
                 raise
             print("".join(traceback.format_exception(error)[-3:]), file=sys.stderr)
@@ -280,9 +292,13 @@ def _names_of(path: Path) -> dict[str, Any]:
     except SolonError:
         raise
     except Exception as error:
-        where = traceback.extract_tb(error.__traceback__)[-1]
         raise InputError(
-            f"{where.filename}:{where.lineno}: {type(error).__name__}: {error}", mend="the experiment file must run by itself"
+            f"{_place(error, path)}: {type(error).__name__}: {error}", mend="the experiment file must run by itself"
+        ) from error
+    except SystemExit as error:
+        raise InputError(
+            f"{_place(error, path)}: it leaves by exit ({error.code})",
+            mend="the file only defines model, edit and test",
         ) from error
     missing = [name for name in ("model", "edit") if name not in names]
     if missing:
@@ -295,6 +311,15 @@ def _names_of(path: Path) -> dict[str, Any]:
                 f"{path}: {name}: expected {kind.__name__}, got {type(names[name]).__name__}", mend="see docs/lab.md"
             )
     return names
+
+
+def _place(error: BaseException, path: Path) -> str:
+    """File and line of an error: the last line of the script itself that led to it."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    where = next((frame for frame in reversed(frames) if frame.filename == str(path)), frames[-1])
+    return f"{where.filename}:{where.lineno}"
 
 
 def experiment_lines(found: dict[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ import torch
 from typer.testing import CliRunner
 
 from solon.checkpoints import Store
-from solon.checkpoints.errors import Protected, UnknownCheckpoint, UnknownTensor
+from solon.checkpoints.errors import CorruptStore, Protected, UnknownCheckpoint, UnknownTensor
 from solon.cli.lab import app
 from solon.cli.main import main
 from solon.errors import InputError, ModelError
@@ -303,3 +303,75 @@ def test_the_command_gives_the_handlers_of_its_caller_back(monkeypatch: pytest.M
     with pytest.raises(SystemExit):
         main()
     assert {number: signal.getsignal(number) for number in before} == before
+
+
+# -- damaged and foreign things ----
+
+
+def weights(folder: Path, **changes: Any) -> Path:
+    """The folder with other settings than its weights have."""
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**settings, **changes}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("cut", "cannot be loaded"),
+        ("shapes", r"is \[256, 32\], the model has \[256, 64\]"),
+        ("missing", "layers.2.input_layernorm.weight is missing"),
+    ],
+)
+def test_a_model_that_would_be_filled_with_random_numbers_is_refused(what: str, said: str, folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    if what == "cut":
+        file = other / "model.safetensors"
+        file.write_bytes(file.read_bytes()[:-50])
+    else:
+        weights(other, **({"hidden_size": 64} if what == "shapes" else {"num_hidden_layers": 3, "layer_types": None}))
+    for verb in (["inspect", str(other)], ["import", str(other), *AT]):
+        with pytest.raises(ModelError, match=said):
+            run(*verb)
+    assert not (Path("s") / "manifests").exists() or not Store("s").log()
+
+
+@pytest.mark.parametrize("names", [["", "a"], ["a..b"], ["a", "a.b"], ["__class__"], []])
+def test_safetensors_that_cannot_be_a_model_are_refused_by_name(names: list[str], tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({name: torch.ones(2) for name in names}, tmp_path / "a.safetensors")
+    with pytest.raises(InputError, match=r"cannot be a parameter's|holds no tensor"):
+        run("import", str(tmp_path / "a.safetensors"), *AT)
+    (tmp_path / "a.safetensors").write_bytes(b"x" * 100)
+    with pytest.raises(InputError, match="no whole safetensors file"):
+        run("import", str(tmp_path / "a.safetensors"), *AT)
+
+
+def test_what_is_damaged_is_told_of_and_not_hidden(model: Any) -> None:
+    store = Store("s")
+    name = store.save(model, tag="good")
+    (Path("s") / "refs/tags/folder").mkdir()
+    shutil.rmtree(Path("s") / "trash")
+    assert told("gc", "--grace", "0", code=0)["deleted"] == []
+    for pack in (Path("s") / "packs").iterdir():
+        pack.write_bytes(pack.read_bytes()[:-7])
+    assert told("log", code=0) == {"checkpoints": [], "unlisted": [name]}
+    assert f"damaged, not listed: {name}" in run("log", *AT)
+    assert told("dashboard", code=0)["problems"] == [f"{name}: damaged or incomplete, not listed; run fsck"]
+    assert told("blame", NORM, code=0)["checkpoint"] == name
+    with pytest.raises(CorruptStore):  # not a new checkpoint that nobody can restore
+        run("revert", "good", NORM, *AT)
+
+
+@pytest.mark.parametrize(("more", "edit"), [("sys.exit(0)", "pass"), ("", "sys.exit(0)")])
+def test_a_script_that_leaves_early_has_kept_nothing(more: str, edit: str, folder: Path, tmp_path: Path) -> None:
+    path = script(tmp_path / "x.py", folder, edit, more=more)
+    path.write_text("import sys\n" + path.read_text())
+    if more:
+        with pytest.raises(InputError, match="it leaves by exit"):
+            run("experiment", str(path), *AT)
+    else:
+        found = told("experiment", str(path), code=1)
+        assert (found["outcome"], found["error"]) == ("errored", "SystemExit: 0")
