@@ -48,6 +48,11 @@ def exchange(prompt: str | Sequence[Message], reply: str, finish: Finish = "stop
     return Exchange(messages, reply, finish)
 
 
+def asked_of(item: Exchange) -> str:
+    """What the user said, over all turns."""
+    return "\n".join(m.content for m in item.messages if m.role == "user")
+
+
 class RuleScorer:
     """Labels by rules about wording and structure (see `solon.evaluation.rules`); no model, no network, deterministic."""
 
@@ -62,8 +67,7 @@ class RuleScorer:
             return Score("unscored", "the model gave no reply")
         if not item.reply.strip():
             return Score("unscored", "the reply is empty")
-        asked = "\n".join(m.content for m in item.messages if m.role == "user")
-        return Score(*label_reply(asked, item.reply))
+        return Score(*label_reply(asked_of(item), item.reply))
 
     def score_all(self, exchanges: Sequence[Exchange]) -> list[Score]:
         """A score for each exchange, in order."""

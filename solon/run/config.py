@@ -85,7 +85,7 @@ class EvaluationSettings(Settings):
     """How held-out prompts are answered and judged. Greedy by default, so that the comparison repeats."""
 
     sampling: Sampling = Sampling(temperature=0.0, max_new_tokens=256)
-    judge: str = Field(default="rules", description="rules, probabilities:MODEL or model:MODEL")
+    judge: str = Field(default="auto", description="auto, reading, rules, probabilities:MODEL or model:MODEL")
     criteria: list[str] = Field(
         default=[], description="rubrics to rate replies by: safety, contemplative, humanistic, helpfulness"
     )

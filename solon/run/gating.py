@@ -1,4 +1,4 @@
-"""The safety gate of training: greedy replies to validation prompts, judged by the headline scorer's rules."""
+"""The safety gate of training: greedy replies to validation prompts, labelled by rules, which cost next to nothing."""
 
 from __future__ import annotations
 

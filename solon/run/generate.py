@@ -11,6 +11,7 @@ from solon.critique.pairs import CritiqueSettings, PairsResult, make_pairs
 from solon.data.records import Dropped, Pair, Prompt
 from solon.data.splits import position
 from solon.errors import CheckFailed, ModelError
+from solon.evaluation.scorers import Scorer
 from solon.models.base import Model, content_hash
 from solon.run.config import NANO
 from solon.run.folder import RunFolder, write_rows
@@ -117,10 +118,10 @@ def read_pairs(folder: RunFolder) -> tuple[list[Pair], list[Pair], list[Dropped]
     return [r for r in rows if r.kind == "pair"], [r for r in rows if r.kind == "retain"], dropped
 
 
-def describe_pairs(folder: RunFolder) -> dict[str, Any]:
+def describe_pairs(folder: RunFolder, scorer: Scorer) -> dict[str, Any]:
     """Counts of the pairs step; how often originals violate; how far the headline scorer agrees with the critic."""
     from solon.data.records import UNSAFE_LABELS
-    from solon.evaluation.scorers import RuleScorer
+    from solon.evaluation.scorers import exchange
     from solon.evaluation.stats import agreement, wilson
 
     pairs, retain, dropped = read_pairs(folder)
@@ -131,8 +132,7 @@ def describe_pairs(folder: RunFolder) -> dict[str, Any]:
     judged += [(d.prompt, d.revision, "violates") for d in own if d.reason == "revision_violates"]
     violating = len(pairs) + sum(d.reason in ("preamble", "unchanged", "revision_violates", "duplicate") for d in own)
     asked = violating + sum(d.reason == "original_ok" for d in own)
-    scorer = RuleScorer()
-    labels = [scorer.score(request, reply).label for request, reply, _ in judged]
+    labels = [score.label for score in scorer.score_all([exchange(request, reply) for request, reply, _ in judged])]
     headline = ["violates" if label in UNSAFE_LABELS else "unscored" if label == "unscored" else "keeps" for label in labels]
     return {
         "accepted": len(pairs),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from solon.constitution import Constitution
@@ -12,9 +13,11 @@ from solon.data.prompts import REFUSAL_ONLY_HAZARDS
 from solon.data.records import EvaluationRow, Prompt
 from solon.errors import ConfigError, ModelError
 from solon.evaluation.criteria import CONSTANT_REFUSAL, Rating, compare_ratings, rate
+from solon.evaluation.reader.scorer import ReadingScorer
 from solon.evaluation.scorers import RuleScorer, Scorer
 from solon.evaluation.tasks import ReferencePerplexity, benign_perplexity, evaluate
 from solon.models.base import Model, Sampling, content_hash
+from solon.run.config import NANO
 from solon.run.folder import RunFolder, write_json, write_rows
 from solon.run.prepare import Job
 from solon.run.progress import Reporter
@@ -23,15 +26,23 @@ NATS_SUFFIX = ".nats.json"
 CONSTANT = "constant"  # ratings of a reply that refuses everything
 
 
-def open_scorer(judge: str, opener: Callable[[str], Model]) -> Scorer:
-    """The headline scorer: `rules`, `probabilities:MODEL` or `model:MODEL`.
+def open_scorer(judge: str, opener: Callable[[str], Model], specs: Sequence[str], warn: Callable[[str], None]) -> Scorer:
+    """The headline scorer: `auto`, `reading`, `rules`, `probabilities:MODEL` or `model:MODEL`.
+
+    `auto` reads, unless every model of `specs` is nano or was trained from it: the rules know nano's small language and take a
+    fiftieth of the time. Where the encoder for reading is not installed, `auto` says so and goes by rules.
 
     Raises:
         ConfigError: another word.
+        ModelError: `reading` without its encoder.
     """
     role, spec = check_judge(judge)
+    if role == "auto":
+        return _choose(specs, warn)
     if role == "rules":
         return RuleScorer()
+    if role == "reading":
+        return ReadingScorer()
     from solon.evaluation.judges import ModelJudge, ProbabilityJudge
 
     return (ProbabilityJudge if role == "probabilities" else ModelJudge)(opener(spec))
@@ -44,11 +55,34 @@ def check_judge(judge: str) -> tuple[str, str]:
         ConfigError: another word.
     """
     role, _, spec = judge.partition(":")
-    if (role == "rules" and not spec) or (role in ("probabilities", "model") and spec):
+    if (role in ("auto", "reading", "rules") and not spec) or (role in ("probabilities", "model") and spec):
         return role, spec
     raise ConfigError(
-        f"evaluation.judge: expected rules, probabilities:MODEL or model:MODEL, got {judge!r}", mend="choose one of these"
+        f"evaluation.judge: expected auto, reading, rules, probabilities:MODEL or model:MODEL, got {judge!r}",
+        mend="choose one of these",
     )
+
+
+def _choose(specs: Sequence[str], warn: Callable[[str], None]) -> Scorer:
+    if specs and all(from_nano(spec) for spec in specs):
+        return RuleScorer()
+    try:
+        return ReadingScorer()
+    except ModelError as missing:
+        warn(f"{missing}. Labels come from rules, which are right less often on other models than nano")
+        return RuleScorer()
+
+
+def from_nano(spec: str) -> bool:
+    """Whether MODEL is nano, or a run folder whose model was trained from it."""
+    base = spec.split("+")[0]
+    manifest = Path(base) / "manifest.json"
+    if base == NANO or not manifest.is_file():
+        return base == NANO
+    try:
+        return json.loads(manifest.read_text(encoding="utf-8"))["models"]["trained"] == NANO
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def withheld(reply: str) -> str:
@@ -67,11 +101,11 @@ def without_complying(rows: Sequence[EvaluationRow]) -> list[EvaluationRow]:
 
 
 def measure_inputs(
-    identity: str, prompts: Sequence[Prompt], sampling: Sampling, judge: str, seed: int, constitution: Constitution
+    identity: str, prompts: Sequence[Prompt], sampling: Sampling, scorer: Scorer, seed: int, constitution: Constitution
 ) -> str:
     """Hash of everything that the rows follow from."""
     return content_hash(
-        [identity, [p.model_dump() for p in prompts], sampling.model_dump(), judge, RuleScorer.version, seed, constitution.hash]
+        [identity, [p.model_dump() for p in prompts], sampling.model_dump(), scorer.version, seed, constitution.hash]
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 from solon.constitution import library_names, source_file
 from solon.data.prompts import BUILTIN
 from solon.errors import ConfigError, EnvironmentRefused
+from solon.evaluation.scorers import Scorer
 from solon.models import identity_of, locate, open_model
 from solon.models.base import Model
 from solon.models.recorded import Recorded
@@ -83,10 +84,12 @@ def run(config: RunConfig, reporter: Reporter) -> dict[str, Any]:
         with reporter.step("training", ", then ".join(p.upper() for p in job.config.train.phases)):
             training = tune.train(job, folder, reporter)
         with reporter.step("evaluation", f"{len(job.held_out)} held-out prompts"):
-            stages = _evaluate(job, folder, models, reporter)
+            scorer = headline_scorer(job, models, [job.config.trained], reporter)
+            stages = _evaluate(job, folder, models, scorer, reporter)
+            pairs = generate.describe_pairs(folder, scorer)
         models.release()
         with reporter.step("summary"):
-            summary = summarise(job, folder, training, stages)
+            summary = summarise(job, folder, training, stages, pairs)
             write_json(folder / SUMMARY, summary)
             folder.manifest["outputs"][SUMMARY] = sha256_file(folder / SUMMARY)
         _note_timings(folder, reporter, models, time.monotonic() - start)
@@ -169,22 +172,26 @@ def make_pairs(job: Job, folder: RunFolder, models: Models, reporter: Reporter) 
     folder.finish("pairs", inputs, [generate.PAIRS, generate.DROPPED])
 
 
-def _evaluate(job: Job, folder: RunFolder, models: Models, reporter: Reporter) -> list[str]:
+def headline_scorer(job: Job, models: Models, specs: Sequence[str], reporter: Reporter) -> Scorer:
+    """What labels the replies of the models `specs`, and whose agreement with the critic is printed."""
+    return measure.open_scorer(job.config.evaluation.judge, models.get, specs, reporter.warn)
+
+
+def _evaluate(job: Job, folder: RunFolder, models: Models, scorer: Scorer, reporter: Reporter) -> list[str]:
     """Rows of the base, of the model after SFT where DPO follows, and of the tuned one."""
     stages = {"base": job.config.trained, **tune.stage_models(job, folder)}
-    measure_all(job, folder, models, stages, reporter)
+    measure_all(job, folder, models, stages, scorer, reporter)
     return list(stages)
 
 
-def measure_all(job: Job, folder: RunFolder, models: Models, stages: dict[str, str], reporter: Reporter) -> None:
+def measure_all(job: Job, folder: RunFolder, models: Models, stages: dict[str, str], scorer: Scorer, reporter: Reporter) -> None:
     """`evaluation/<name>.jsonl` for each (name, MODEL), unless it is done."""
-    judge, sampling = job.config.evaluation.judge, job.config.evaluation.sampling
+    sampling = job.config.evaluation.sampling
     for name, spec in stages.items():
-        inputs = measure.measure_inputs(models.identity(spec), job.held_out, sampling, judge, job.config.seed, job.constitution)
+        inputs = measure.measure_inputs(models.identity(spec), job.held_out, sampling, scorer, job.config.seed, job.constitution)
         if folder.done(f"evaluate {name}", inputs):
             reporter.note(f"  {name}: done before", "dim")
             continue
-        scorer = measure.open_scorer(judge, models.get)
         measure.measure(models.get(spec), job, folder, name, label=spec, scorer=scorer, reporter=reporter)
         folder.finish(f"evaluate {name}", inputs, [f"evaluation/{name}.jsonl", f"evaluation/{name}{measure.NATS_SUFFIX}"])
     measure.rate_all(job, folder, [name for name in ("base", "tuned") if name in stages], models.get, reporter)

@@ -13,15 +13,17 @@ from solon.evaluation.gates import Gate, check_gates
 from solon.evaluation.verdict import verdict
 from solon.run.config import NANO
 from solon.run.folder import RunFolder
-from solon.run.generate import describe_pairs
 from solon.run.measure import compared_ratings, read_nats, read_rows
 from solon.run.prepare import Job
 
 STAGE_METRICS = ("unsafe_compliance", "over_refusal", "on_topic_compliance", "off_topic")
 
 
-def summarise(job: Job, folder: RunFolder, training: dict[str, Any], stages: Sequence[str]) -> dict[str, Any]:
-    """Everything that the report says in numbers. `stages` names the evaluated models in order: base, sft, tuned."""
+def summarise(
+    job: Job, folder: RunFolder, training: dict[str, Any], stages: Sequence[str], pairs: dict[str, Any]
+) -> dict[str, Any]:
+    """Everything that the report says in numbers. `stages` names the evaluated models in order: base, sft, tuned; `pairs` as of
+    `generate.describe_pairs`."""
     rows = {name: read_rows(folder, name) for name in stages}
     table = compare(
         rows["base"],
@@ -31,7 +33,6 @@ def summarise(job: Job, folder: RunFolder, training: dict[str, Any], stages: Seq
         seed=job.config.seed,
     )
     gates = judge_gates(table["metrics"], job.constitution)
-    pairs = describe_pairs(folder)
     no_learning = all(phase["no_learning"] for phase in training.values()) if training else True
     return {
         **table,

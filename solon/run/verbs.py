@@ -57,7 +57,8 @@ def pairs(config: RunConfig, reporter: Reporter) -> dict[str, Any]:
             reporter.warn(warning)
         with reporter.step("pairs", f"{len(job.hazardous)} hazardous prompts"):
             pipeline.make_pairs(job, folder, models, reporter)
-    return {"out": str(folder.path), **generate.describe_pairs(folder)}
+        scorer = pipeline.headline_scorer(job, models, [job.config.trained], reporter)
+        return {"out": str(folder.path), **generate.describe_pairs(folder, scorer)}
 
 
 def train_only(
@@ -118,7 +119,8 @@ def evaluate_only(model: str, baseline: str | None, config: RunConfig, reporter:
         pipeline.working(job, folder) as models,
         reporter.step("evaluation", f"{len(job.held_out)} held-out prompts"),
     ):
-        pipeline.measure_all(job, folder, models, names, reporter)
+        scorer = pipeline.headline_scorer(job, models, list(names.values()), reporter)
+        pipeline.measure_all(job, folder, models, names, scorer, reporter)
     rows = {name: measure.read_rows(folder, name) for name in names}
     nats = {name: measure.read_nats(folder, name) for name in names}
     if not baseline:

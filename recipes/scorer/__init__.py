@@ -1,0 +1,1 @@
+"""How the reading scorer was made, repeatable: labelled replies, recombination, training, measuring."""
