@@ -265,6 +265,28 @@ def filter_(
 
 
 @app.command()
+def select(
+    file: File,
+    out: Out,
+    where: Annotated[
+        list[str],
+        typer.Option("--where", help="FIELD=VALUE,VALUE: for example law_category=1,2 or difficulty=hard; all must hold."),
+    ],
+) -> None:
+    """Keep the rows with these values, such as those of one law, type or difficulty."""
+    from solon.data.example import to_row
+    from solon.data.files import write_rows
+    from solon.data.quality import selected
+    from solon.data.sources import load_examples
+
+    wanted = {name: [v.strip() for v in text.split(",") if v.strip()] for name, text in _pairs(where, "--where").items()}
+    examples = load_examples(file)
+    kept = selected(examples, wanted)
+    note = f"{len(kept):,} of {len(examples):,} rows, selected by {' and '.join(where)}."
+    _said(write_rows(out, map(to_row, kept), made_by="select", inputs=[file], notes=[note]), out)
+
+
+@app.command()
 def balance(
     file: File,
     out: Out,

@@ -137,6 +137,24 @@ def screen(examples: Iterable[Example], judges: Judges, language: str = "") -> t
     return kept, left_out
 
 
+def selected(examples: Sequence[Example], wanted: Mapping[str, Sequence[str]]) -> list[Example]:
+    """The rows whose facets (see `facet`) have one of the wanted values, each of them.
+
+    Raises:
+        DataError: a facet or a value that no row has, or no row that has them together.
+    """
+    for name, values in wanted.items():
+        known = sorted({facet(example, name) for example in examples} - {""})
+        for value in values:
+            if value not in known:
+                there = ", ".join(known[:20]) or "no row with that field"
+                raise DataError(f"select: {name}: expected a value that rows have, got {value!r}", mend=f"there are: {there}")
+    kept = [example for example in examples if all(facet(example, name) in values for name, values in wanted.items())]
+    if not kept:
+        raise DataError("select: expected rows with all of these values, got none", mend="leave out one of them")
+    return kept
+
+
 def at_least(examples: Iterable[Example], minimums: Mapping[str, float]) -> tuple[list[Example], list[Finding]]:
     """Split by numbers that rows carry, such as a safety score: (rows that reach every minimum, one finding for each other row).
 

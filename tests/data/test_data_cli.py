@@ -65,6 +65,8 @@ def test_a_walk_through(tmp_path: Path, solon: Callable[..., Said]) -> None:
         manifest = json.loads((tmp_path / f"{name}.manifest.json").read_text())
         assert manifest["sha256"] == sha256_of(tmp_path / name)
         assert (tmp_path / f"{name}.card.md").read_text().startswith(f"# {Path(name).name}")
+    assert solon("select", "laws.jsonl", "--where", "law_category=1,2", "-o", "two.jsonl").returncode == 0
+    assert len((tmp_path / "two.jsonl").read_text().splitlines()) == 80
     capacity = json.loads(solon("capacity", "laws.jsonl", "--principles", 4, "--json").stdout)
     assert (capacity["prompts"], capacity["pairs"]) == (200, 800)
 

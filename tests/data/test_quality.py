@@ -9,7 +9,7 @@ from solon.cli.data import judges
 from solon.data.checking import check_file
 from solon.data.contamination import overlaps
 from solon.data.example import Example
-from solon.data.quality import Judges, at_least, balanced, cells, finding, language_of, screen
+from solon.data.quality import Judges, at_least, balanced, cells, finding, language_of, screen, selected
 from solon.errors import DataError
 
 JUDGES = judges()
@@ -169,3 +169,18 @@ def test_rows_below_a_minimum_are_left_out_and_unmeasured_ones_refused() -> None
     for value in (None, "good", float("nan")):
         with pytest.raises(DataError, match=r"row 1 \(x\): expected a number as safety_score"):
             at_least([Example(id="x", prompt="p", fields={"safety_score": value})], {"safety_score": 0.2})
+
+
+def test_rows_are_selected_by_their_facets() -> None:
+    rows = [
+        Example(id=str(i), prompt="p", persona="ab"[i % 2], fields={"difficulty": ("easy", "hard")[i // 2]}) for i in range(4)
+    ]
+    assert [e.id for e in selected(rows, {"difficulty": ["hard"], "persona": ["a", "b"]})] == ["2", "3"]
+    assert [e.id for e in selected(rows, {"difficulty": ["hard"], "persona": ["b"]})] == ["3"]
+    with pytest.raises(DataError, match="got 'harder'") as caught:
+        selected(rows, {"difficulty": ["harder"]})
+    assert caught.value.mend == "there are: easy, hard"
+    with pytest.raises(DataError, match="got 'x'"):
+        selected(rows, {"colour": ["x"]})
+    with pytest.raises(DataError, match="got none"):
+        selected(rows[:3], {"difficulty": ["hard"], "persona": ["b"]})

@@ -209,6 +209,8 @@ def _third(text: str, own: bool) -> str:
     text = _MY.sub(lambda found: f"{'their' if found[1] in _PLURAL else _article(found[1])} {found[1]}", text)
     if own:
         text = re.sub(r"\byou were\b|\byourself\b|\byour\b|\byou\b", lambda found: _OTHERS[found[0]], text)
+        named, mark, rest = text.partition(_OTHERS["you"])
+        text = named + mark + rest.replace(_OTHERS["you"], "it")
     return text
 
 
