@@ -128,8 +128,9 @@ def begin(job: Job, folder: RunFolder) -> None:
     if free < FREE_GIB:
         raise EnvironmentRefused(f"{folder.path}: expected {FREE_GIB} GiB of free disk, got {free:.2f}", mend="free some space")
     text, file = render_config(job.config), folder / "config.yaml"
-    if file.exists() and file.read_text(encoding="utf-8") != text:
-        old, new = file.read_text(encoding="utf-8").splitlines(), text.splitlines()
+    there = file.read_text(encoding="utf-8", errors="replace") if file.exists() else text
+    old, new = ([line for line in t.splitlines() if not line.startswith("out:")] for t in (there, text))
+    if old != new:  # `out` decides nothing: a folder that was moved goes on where it is
         changed = next(
             (f"{a.strip()!r} there, {b.strip()!r} now" for a, b in zip(old, new, strict=False) if a != b), "other settings"
         )

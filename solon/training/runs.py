@@ -34,6 +34,8 @@ def require_rows(rows: Sequence[Pair], kind: str, name: str) -> None:
             raise DataError(f"{where}: expected kind {kind!r}, got {row.kind!r}", mend="pass retain rows apart, never as pairs")
         if kind != "any" and row.kind == "pair" and not row.rejected:
             raise DataError(f"{where}: a pair without a rejected reply", mend="mark it kind: retain, or give it one")
+        if kind != "any" and row.kind == "pair" and row.chosen == row.rejected:
+            raise DataError(f"{where}: chosen and rejected are the same: nothing to prefer", mend="leave the row out")
         if "scripted" in (row.source, row.provenance.model):
             raise DataError(f"{where}: made by the scripted test double", mend="make rows with a real model")
 

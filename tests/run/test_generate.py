@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from solon.errors import CheckFailed, ModelError
+from solon.errors import CheckFailed, ConfigError, ModelError
 from solon.models.base import Completion
 from solon.run.config import load_config
 from solon.run.folder import RunFolder
 from solon.run.generate import generate_pairs
+from solon.run.pipeline import begin
 from solon.run.prepare import prepare
 from solon.run.progress import Reporter
 from tests.run.small import prompt_file
@@ -54,3 +56,14 @@ def test_replies_that_make_no_pair_are_an_answer(tmp_path: Path) -> None:
     with pytest.raises(CheckFailed, match="expected at least one accepted pair") as caught:
         generate_pairs(job(tmp_path), Silent(text="No conflict."), RunFolder(tmp_path / "run"), Reporter(quiet=True))
     assert caught.value.exit_code == 1
+
+
+def test_a_run_folder_that_was_moved_goes_on_where_it_is(tmp_path: Path) -> None:
+    first = job(tmp_path)
+    begin(first, RunFolder(tmp_path / "run"))
+    (tmp_path / "run").rename(tmp_path / "moved")
+    moved = replace(first, config=first.config.model_copy(update={"out": str(tmp_path / "moved")}))
+    begin(moved, RunFolder(tmp_path / "moved"))
+    other = replace(first, config=first.config.model_copy(update={"seed": 1}))
+    with pytest.raises(ConfigError, match="'seed: 0' there, 'seed: 1' now"):
+        begin(other, RunFolder(tmp_path / "moved"))

@@ -460,3 +460,6 @@ def test_sft_needs_no_reply_to_avoid(folder, tmp_path) -> None:
     assert train_sft(folder, rows, tmp_path / "sft", sft(epochs=1)).steps == 3
     with pytest.raises(DataError, match="without a rejected reply"):
         train_dpo(folder, rows, [], tmp_path / "dpo", dpo())
+    same = [pair.model_copy(update={"rejected": pair.chosen}) for pair in PAIRS]
+    with pytest.raises(DataError, match="row 1: chosen and rejected are the same"):
+        train_dpo(folder, same, [], tmp_path / "dpo", dpo())
