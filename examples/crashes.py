@@ -24,6 +24,7 @@ from decimal import ROUND_DOWN, Decimal
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from solon.constitution import load
 from solon.governance.plots import moment, shade, steps
@@ -241,22 +242,29 @@ def figures(states: list[State]) -> dict[str, str]:
     }  # fmt: skip
 
 
-def plot(path: Path, name: str, books: dict[str, list[State]]) -> None:
-    """Unit value of the books, and the rungs of the one that only the ladder governs."""
+def plot(path: Path, cases: dict[str, dict[str, list[State]]]) -> None:
+    """For each case the unit value of its books, and the rungs of the one that only the ladder governs."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, (top, bottom) = plt.subplots(
-        2, 1, sharex=True, figsize=(10, 6), layout="constrained", height_ratios=(2.2, 1)
-    )  # fmt: skip
+    figure = plt.figure(figsize=(10, 6 * len(cases)), layout="constrained")
+    parts = figure.subfigures(len(cases), 1, squeeze=False)[:, 0]
+    for part, (name, books) in zip(parts, cases.items(), strict=True):
+        _panel(part.subplots(2, 1, sharex=True, height_ratios=(2.2, 1)), name, books)
+    figure.savefig(path, dpi=110 if len(cases) == 1 else 80)
+    plt.close(figure)
+
+
+def _panel(axes: Any, name: str, books: dict[str, list[State]]) -> None:
+    top, bottom = axes
     colours = dict(zip(books, ("#a04040", "#c9a227", "#1f5f8b"), strict=True))
     for label, states in books.items():
         times = [moment(state.as_of) for state in states]
         top.plot(times, [float(state.nav_unit or 0) for state in states], label=label, color=colours[label], linewidth=1.6)
     rungs = [int(state.ladder) for state in books[LADDER]]
-    for axis in (top, bottom):
+    for axis in axes:
         shade(axis, times, rungs)
         axis.grid(alpha=0.25)
         axis.margins(x=0.01)
@@ -266,12 +274,10 @@ def plot(path: Path, name: str, books: dict[str, list[State]]) -> None:
     top.set_ylabel("unit value")
     top.set_title(f"{name}: a wish for twice the equity", loc="left", fontsize=11)
     top.legend()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
 
 
-def run(case: Case, prices: Path, out: Path, judge: Judge) -> dict[str, object]:
-    """One case into a folder of its own; its numbers."""
+def run(case: Case, prices: Path, out: Path, judge: Judge) -> tuple[dict[str, Any], dict[str, list[State]]]:
+    """One case into a folder of its own: its numbers, and its books."""
     folder = out / case.name.replace(" ", "_")
     folder.mkdir(parents=True)
     bars = read(prices, case)
@@ -286,14 +292,15 @@ def run(case: Case, prices: Path, out: Path, judge: Judge) -> dict[str, object]:
         name = label.split()[0]
         write_states(folder / f"{name}.csv", states)
         rungs[label] = replay(folder / f"{name}.csv", "trading", out=folder / f"replay-{name}").rungs
-    plot(folder / "books.png", case.name, books)
-    return {
+    plot(folder / "books.png", {case.name: books})
+    numbers = {
         "bars": len(books["without"]), **{label: figures(states) for label, states in books.items()},
         "ladder, as the replay sees each book": rungs, "bought under the constitution": governed.log,
     }  # fmt: skip
+    return numbers, books
 
 
-def table(found: dict[str, dict[str, object]]) -> str:
+def table(found: dict[str, dict[str, Any]]) -> str:
     """The figures of all cases as a Markdown table."""
     lines = [
         "| case | book | leverage at the start | final | lowest | largest drawdown | worst bar |",
@@ -302,7 +309,6 @@ def table(found: dict[str, dict[str, object]]) -> str:
     for case, result in found.items():
         for label in ("without", LADDER, "constitution"):
             f = result[label]
-            assert isinstance(f, dict)
             cells = [f[key] for key in ("leverage at the start", "final", "lowest", "largest drawdown", "worst bar")]
             lines.append(f"| {' | '.join([case, label, *cells])} |")
     return "\n".join(lines)
@@ -315,7 +321,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("crashes"))
     given = parser.parse_args()
     judge = Judge.of(load("trading"))
-    found = {case.name: run(case, given.prices, given.out, judge) for case in CASES}
+    ran = {case.name: run(case, given.prices, given.out, judge) for case in CASES}
+    found = {name: numbers for name, (numbers, _) in ran.items()}
+    plot(given.out / "crashes.png", {name: books for name, (_, books) in ran.items()})
     (given.out / "summary.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(found, indent=2))
     print(table(found))

@@ -56,7 +56,10 @@ def test_without_a_run_the_report_fails(tmp_path: Path, monkeypatch: pytest.Monk
 
     for name in ("limits_drill", "consensus_drill", "emergency_drill"):
         monkeypatch.setattr(safety, name, lambda *_, **__: drills.Check("x", "PASS", ["seen"]))
-    for run in (None, tmp_path):
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    (begun / "manifest.json").write_text('{"inputs": {}, "outputs": {}, "steps": {}}')
+    for run in (None, tmp_path, begun):
         report = safety_report("trading", run=run)
         assert not report.passed and [check.status for check in report.checks] == ["NOT RUN"] * 6 + ["PASS"] * 3
         assert "3 of 9 passed: FAILED" in report.text()
