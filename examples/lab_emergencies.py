@@ -53,10 +53,10 @@ def degradation(model: torch.nn.Module, tokenizer: object, store: Store, baselin
 
 
 def out_of_memory(model: torch.nn.Module, tokenizer: object) -> None:
-    """A batch that does not fit: its logits take 150 MB, and the process may take 100 MB more than it has. Smaller ones fit."""
+    """A batch that does not fit: its logits take 60 MB, and the process may take 40 MB more than it has. Smaller ones fit."""
     longest = max(len(tokenizer(text)["input_ids"]) for text in TEXTS)  # type: ignore[operator]
-    texts = [TEXTS[i % len(TEXTS)] for i in range(150_000_000 // (4 * longest * model.config.vocab_size))]
-    with address_space(100_000_000):
+    texts = [TEXTS[i % len(TEXTS)] for i in range(60_000_000 // (4 * longest * model.config.vocab_size))]
+    with address_space(40_000_000):
         found = lab.perplexity(tokenizer, texts, batch_size=len(texts))(model)
     print(f"measured {found['texts']} texts after halving: {found['perplexity']:.1f}")
 
