@@ -85,7 +85,8 @@ def run(
         max_prompts=max_prompts,
     )
     if print_config:
-        emit(plain_config(settings)) if as_json else print(render_config(settings), end="")
+        shown = settings.resolved()
+        emit(plain_config(shown)) if as_json else print(render_config(shown), end="")
         return
     from solon.run.pipeline import run as run_all
     from solon.run.progress import Reporter
@@ -311,7 +312,8 @@ def _unscored(rows: list[dict[str, Any]]) -> list[str]:
     """A line for each split and side with replies that no scorer could judge, for they are in no metric."""
     most: dict[tuple[str, str], int] = {}
     for row in rows:
-        for side in [s for s in ("base", "tuned") if s in row] or [""]:
+        sides: list[str] = [s for s in ("base", "tuned") if s in row] or [""]
+        for side in sides:
             lost = (row[side] if side else row).get("unscored", 0)
             most[row["split"], side] = max(lost, most.get((row["split"], side), 0))
     return [

@@ -143,8 +143,10 @@ class RunConfig(Settings):
         slug = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{Path(self.constitution).stem}-{Path(self.trained).name}").strip("-")
         return Path("runs") / slug
 
-    def for_embedded(self) -> RunConfig:
-        """These settings with replies, where the user set no length, cut to what the embedded model can say."""
+    def resolved(self) -> RunConfig:
+        """What is run: for the embedded model, replies whose length nobody set are cut to what it can say."""
+        if self.model != NANO or self.trained != NANO:
+            return self
         return self.model_copy(
             update={
                 "critique": _shorter(self.critique, ("respond", "critique", "revise")),

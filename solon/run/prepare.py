@@ -56,8 +56,7 @@ def prepare(config: RunConfig) -> Job:
         InputError: a file, setting or filter was refused.
         CheckFailed: training and held-out prompts leak into each other.
     """
-    if config.model == NANO and config.trained == NANO:
-        config = config.for_embedded()
+    config = config.resolved()
     constitution = load(config.constitution)
     if not constitution.principles:
         raise ConfigError(
@@ -84,8 +83,7 @@ def prepare_evaluation(config: RunConfig) -> Job:
     Raises:
         InputError: a file, setting or filter was refused.
     """
-    if config.model == NANO:
-        config = config.for_embedded()
+    config = config.resolved()
     constitution = load(config.constitution)
     if config.prompts == BUILTIN:
         prompts = [p for p in load_builtin() if p.split in HELD_OUT]

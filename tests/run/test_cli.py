@@ -108,6 +108,13 @@ def test_init_writes_files_that_check_and_never_overwrites(run, tmp_path: Path) 
     assert code == 2 and "expected no file" in err
 
 
+def test_the_printed_configuration_is_what_would_run_and_can_be_run(run, tmp_path: Path) -> None:
+    code, printed, _ = run("run", "--print-config", "train.dpo.beta=0.2")
+    assert code == 0 and "beta: 0.2" in printed and printed.count("max_new_tokens: 96") == 4  # nano's replies are short
+    (tmp_path / "all.yaml").write_text(printed)
+    assert run("run", "--config", str(tmp_path / "all.yaml"), "--print-config")[1] == printed
+
+
 def test_diff_exits_1_when_something_changed(run) -> None:
     assert run("diff", "five-laws", "five-laws")[0] == 0
     code, out, _ = run("diff", "five-laws", "contemplative", "--json")

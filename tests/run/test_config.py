@@ -69,8 +69,8 @@ def test_criteria_need_a_judge_that_can(words: list[str], complaint: str) -> Non
 
 
 def test_embedded_replies_are_short_unless_asked_otherwise() -> None:
-    assert RunConfig().for_embedded().critique.respond.max_new_tokens == 96
-    asked = load_config(None, {}, ["critique.respond.max_new_tokens=40", "evaluation.sampling.max_new_tokens=50"]).for_embedded()
+    assert RunConfig().resolved().critique.respond.max_new_tokens == 96
+    asked = load_config(None, {}, ["critique.respond.max_new_tokens=40", "evaluation.sampling.max_new_tokens=50"]).resolved()
     assert asked.critique.respond.max_new_tokens == 40 and asked.critique.revise.max_new_tokens == 96
     assert asked.evaluation.sampling.max_new_tokens == 50
 
