@@ -276,7 +276,7 @@ def _panel(axes: Any, name: str, books: dict[str, list[State]]) -> None:
     top.legend()
 
 
-def run(case: Case, prices: Path, out: Path, judge: Judge) -> tuple[dict[str, Any], dict[str, list[State]]]:
+def run(case: Case, prices: Path, out: Path, judge: Judge, plots: bool = True) -> tuple[dict[str, Any], dict[str, list[State]]]:
     """One case into a folder of its own: its numbers, and its books."""
     folder = out / case.name.replace(" ", "_")
     folder.mkdir(parents=True)
@@ -291,8 +291,9 @@ def run(case: Case, prices: Path, out: Path, judge: Judge) -> tuple[dict[str, An
     for label, states in books.items():
         name = label.split()[0]
         write_states(folder / f"{name}.csv", states)
-        rungs[label] = replay(folder / f"{name}.csv", "trading", out=folder / f"replay-{name}").rungs
-    plot(folder / "books.png", {case.name: books})
+        rungs[label] = replay(folder / f"{name}.csv", "trading", out=folder / f"replay-{name}", plots=plots).rungs
+    if plots:
+        plot(folder / "books.png", {case.name: books})
     numbers = {
         "bars": len(books["without"]), **{label: figures(states) for label, states in books.items()},
         "ladder, as the replay sees each book": rungs, "bought under the constitution": governed.log,

@@ -122,14 +122,14 @@ def write_votes(path: Path) -> None:
             writer.writerow([f"{at:%Y-%m-%dT%H:%M:%SZ}", name, *cells])
 
 
-def crises(out: Path) -> dict[str, Summary]:
+def crises(out: Path, plots: bool = True) -> dict[str, Summary]:
     """A13 (with the votes of A7 before and of A8 during it) and A14, replayed."""
     write_states(out / "A13-synthetic.csv", crash(), 1.5, 1)
     write_states(out / "A14-synthetic.csv", breakdown(), 1.0, 5)
     write_votes(out / "votes.csv")
     return {
-        "A13": replay(out / "A13-synthetic.csv", "trading", out=out / "A13", votes=out / "votes.csv"),
-        "A14": replay(out / "A14-synthetic.csv", "trading", out=out / "A14"),
+        "A13": replay(out / "A13-synthetic.csv", "trading", out=out / "A13", votes=out / "votes.csv", plots=plots),
+        "A14": replay(out / "A14-synthetic.csv", "trading", out=out / "A14", plots=plots),
     }
 
 

@@ -79,7 +79,7 @@ def test_1987_with_and_without(tmp_path: Path) -> None:
     """The free book's figures follow from the closing prices alone; the governed one holds a fifth and loses a tenth as much."""
     crashes = example("crashes")
     case = crashes.CASES[0]
-    result, _ = crashes.run(case, PRICES, tmp_path, Judge.of(load("trading")))
+    result, _ = crashes.run(case, PRICES, tmp_path, Judge.of(load("trading")), plots=False)
     with gzip.open(PRICES / "gspc_daily_1927_2023.csv.gz", "rt") as file:
         closes = {row["Date"]: float(row["Close"]) for row in csv.DictReader(file) if case.first <= row["Date"] <= case.last}
     start = next(iter(closes.values()))
@@ -99,7 +99,7 @@ def test_1987_with_and_without(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_2020_is_cut_short_by_stops_and_ladder(tmp_path: Path) -> None:
     crashes = example("crashes")
-    result, _ = crashes.run(crashes.CASES[2], PRICES, tmp_path, Judge.of(load("trading")))
+    result, _ = crashes.run(crashes.CASES[2], PRICES, tmp_path, Judge.of(load("trading")), plots=False)
     assert float(result["without"]["lowest"]) < 0.3 < 0.8 < float(result["constitution"]["lowest"])
     bought = {line.split(":")[0]: line for line in result["bought under the constitution"]}
     assert "max_correlation_critical" in bought["QQQ"] and bought["QQQ"].startswith("QQQ: 0 of")

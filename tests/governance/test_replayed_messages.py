@@ -157,7 +157,7 @@ class Messages(RuleBasedStateMachine):
 
 
 Messages.TestCase.settings = settings(
-    max_examples=int(os.environ.get("SOLON_MESSAGES", "12")),
+    max_examples=int(os.environ.get("SOLON_MESSAGES", "8")),
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from decimal import Decimal as D
 from fractions import Fraction
@@ -144,7 +145,7 @@ OBSERVED = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=int(os.environ.get("SOLON_LADDERS", "60")), deadline=None)
 @given(st.lists(OBSERVED, max_size=30))
 def test_killed_absorbs_without_resume_and_rungs_never_fall_by_themselves(seen: list[Observation]) -> None:
     now = LadderState()

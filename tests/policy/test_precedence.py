@@ -44,7 +44,7 @@ def test_pairs_fire_the_rule_they_are_for(laws: PrecedenceGovernor) -> None:
 def test_public_sets(laws: PrecedenceGovernor, capsys: pytest.CaptureFixture[str]) -> None:
     """Both error rates on held-out halves of public sets; `python -m benchmarks.hard_rules` prints all of them."""
     hazardous = [text for text in hard_rules.HAZARDOUS["AdvBench"](SHARED) if hard_rules.held_out(text)]
-    benign = [text for name in ("Dolly", "Alpaca instructions") for text in hard_rules.BENIGN[name](SHARED)][:5000]
+    benign = [text for name in ("Dolly", "Alpaca instructions") for text in hard_rules.BENIGN[name](SHARED)][:2500]
     rates = measure(laws, hazardous, [text for text in benign if hard_rules.held_out(text)])
     with capsys.disabled():
         print(f"\nfive-laws on held-out halves: {rates}")
