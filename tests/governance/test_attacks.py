@@ -180,7 +180,7 @@ def test_secrets_show_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     resume = ("--key", "keys/olga.key", "--key", "keys/omar.key")
     assert run("emergency", "resume", "--state", "s.json", *resume, "--json") == 0
     assert run("keys", "rotate", "ann", "keys/ann.key") == run("keys", "register", "--member=x=keys/ben.key:agent") == 2
-    assert run("ledger", "verify", "governance/ledger.db", "--public", "governance/ledger.db.key") == 2, "a private key by mistake"
+    assert run("ledger", "verify", "governance/ledger.db", "--public", "governance/ledger.db.key") == 2, "not a .pub"
     vote = ("--slot", "s", "--proposal", "a.json", "--decision", "yes")
     assert run("vote", "sign", "--key", "keys/ann.key", "--memory", "ann.db", "-o", "v.json", *vote) == 0
     assert run("vote", "tally", "v.json", "--slot", "s", "--proposal", "a.json", "--json") == 4
