@@ -311,8 +311,9 @@ def _trivial(row: dict[str, Any]) -> str:
 def _unscored(rows: list[dict[str, Any]]) -> list[str]:
     """A line for each split and side with replies that no scorer could judge, for they are in no metric."""
     most: dict[tuple[str, str], int] = {}
+    stages: tuple[str, ...] = ("base", "tuned")
     for row in rows:
-        sides: list[str] = [s for s in ("base", "tuned") if s in row] or [""]
+        sides = [s for s in stages if s in row] or [""]
         for side in sides:
             lost = (row[side] if side else row).get("unscored", 0)
             most[row["split"], side] = max(lost, most.get((row["split"], side), 0))
