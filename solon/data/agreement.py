@@ -7,6 +7,7 @@ among many raters". Intervals are 95 % percentiles of 2,000 resamples of the ite
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 Level = Literal["nominal", "ordinal", "interval", "ratio"]
 LEVELS: tuple[Level, ...] = ("nominal", "ordinal", "interval", "ratio")
 RESAMPLES = 2000
+MOST_CATEGORIES = 200  # texts; more are hardly a scale
+MOST_NUMBERS = 2000
 ITEM_COLUMNS = ("item", "item_id", "unit", "unit_id", "id", "prompt_id", "example_id", "subject")
 RATER_COLUMNS = ("rater", "rater_id", "annotator", "annotator_id", "coder", "judge")
 VALUE_COLUMNS = ("rating", "value", "label", "score", "code")
@@ -203,8 +206,10 @@ def agreement(ratings: Ratings, levels: Sequence[Level] | None = None, seed: int
         numbers, ratio for numbers of at least 0, unless asked otherwise); `fleiss_kappa` over the items that all raters rated;
         `cohen_kappa` by pair of raters, over the items that both rated.
     """
-    counts, values = ratings.counts(), ratings.values()
+    values = ratings.values()
     numbers = [float(v) for v in values] if ratings.numbers() else None
+    _require_scale(values, numbers)
+    counts = ratings.counts()
     if levels is None:
         levels = ("nominal",) if numbers is None else LEVELS if min(numbers, default=0) >= 0 else LEVELS[:-1]
     alphas = {level: _interval(partial(_alpha_of, counts, level, numbers), len(counts), seed) for level in levels}
@@ -222,6 +227,20 @@ def agreement(ratings: Ratings, levels: Sequence[Level] | None = None, seed: int
         "cohen_kappa": _pairs(ratings, seed),
         "interval": f"95 % percentile bootstrap over items, {RESAMPLES} resamples, seed {seed}",
     }
+
+
+def _require_scale(values: Sequence[str], numbers: Sequence[float] | None) -> None:
+    most = MOST_CATEGORIES if numbers is None else MOST_NUMBERS
+    if len(values) > most:
+        kind = "texts" if numbers is None else "numbers"
+        raise DataError(
+            f"agreement: expected ratings on a scale, at most {most:,} different {kind}, got {len(values):,}",
+            mend="give columns item, rater, rating only, or round the numbers",
+        )
+    if numbers is not None and not all(math.isfinite(x) for x in numbers):
+        raise DataError(
+            "agreement: expected finite numbers, got inf or nan", mend="leave the cell empty where a rating is missing"
+        )
 
 
 def _alpha_of(counts: np.ndarray, level: Level, numbers: Sequence[float] | None, pick: np.ndarray) -> float | None:

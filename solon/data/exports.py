@@ -169,7 +169,7 @@ def export_file(path: str | Path, form: str, out: str | Path, *, only_complete: 
     dropped: list[str] | None = [] if only_complete else None
     found = exported(read_examples(path), form, str(path), dropped)
     target = Path(out)
-    with writing(target, [path]) as output:
+    with writing(target, [path], parquet=form == "parquet") as output:
         if form == "parquet":
             _write_parquet(output, found)
         else:

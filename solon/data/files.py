@@ -148,13 +148,13 @@ def facets_of(value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 @contextmanager
-def writing(path: str | Path, inputs: Iterable[str | Path] = ()) -> Iterator[Output]:
+def writing(path: str | Path, inputs: Iterable[str | Path] = (), *, parquet: bool = False) -> Iterator[Output]:
     """An output that replaces `path` only when the block ends well; on an error nothing is left behind.
 
     Raises:
-        DataError: the folder can't be made or written, or `path` is a folder or one of the `inputs`.
+        DataError: the folder can't be made or written, or `path` is a folder, one of the `inputs`, or named like another format.
     """
-    target = _target(path, inputs)
+    target = _target(path, inputs, parquet)
     _sweep(target)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
@@ -183,8 +183,14 @@ def writing(path: str | Path, inputs: Iterable[str | Path] = ()) -> Iterator[Out
         partial.unlink(missing_ok=True)
 
 
-def _target(path: str | Path, inputs: Iterable[str | Path]) -> Path:
+def _target(path: str | Path, inputs: Iterable[str | Path], parquet: bool) -> Path:
     target = Path(path)
+    ending = Path(target.name.lower().removesuffix(".gz")).suffix
+    if ending in ((".json", ".jsonl", ".ndjson", ".csv", ".tsv") if parquet else (".parquet", ".csv", ".tsv")):
+        written, name = ("Parquet", "out.parquet") if parquet else ("JSON lines", "out.jsonl")
+        raise DataError(
+            f"-o {target}: expected a name for {written}, got one that ends in {ending}", mend=f"write for example -o {name}"
+        )
     if not target.name or target.is_dir():
         raise DataError(f"-o: expected the name of a file, got the folder {str(path)!r}", mend="write for example -o out.jsonl")
     for source in inputs:

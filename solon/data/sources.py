@@ -320,7 +320,9 @@ def _refuse_other_file_kind(kind: str, path: Path) -> None:
 
 def _refuse_nothing_left(count: int, path: Path, hazards: tuple[str, ...], personas: tuple[str, ...]) -> None:
     if not count:
-        asked = f" with hazards {hazards or 'any'} and personas {personas or 'any'}" if hazards or personas else ""
+        asked = "".join(
+            f" with {name} {', '.join(given)}" for name, given in (("hazard", hazards), ("persona", personas)) if given
+        )
         raise DataError(f"{path}: expected rows{asked}, got none", mend="loosen the filters or check the file")
 
 

@@ -115,3 +115,14 @@ def test_interval_needs_numbers() -> None:
     words = Ratings(["1", "2"], ["a", "b"], [["x", "y"], ["x", "x"]])
     with pytest.raises(DataError, match="interval"):
         agreement(words, ("interval",))
+
+
+def test_what_is_no_scale_is_refused(tmp_path: Path) -> None:
+    texts = tmp_path / "t.csv"
+    texts.write_text("item,ann,bob\n" + "".join(f"{i},a{i},b{i}\n" for i in range(150)))
+    with pytest.raises(DataError, match="at most 200 different texts, got 300"):
+        agreement(load_ratings(texts))
+    endless = tmp_path / "e.csv"
+    endless.write_text("item,ann,bob\n1,inf,1\n2,2,2\n")
+    with pytest.raises(DataError, match="finite numbers"):
+        agreement(load_ratings(endless))

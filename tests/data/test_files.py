@@ -19,6 +19,13 @@ def test_a_folder_is_no_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         write_rows(name, [{"prompt": "p"}], made_by="test")
 
 
+@pytest.mark.parametrize(("name", "parquet"), [("o.csv", False), ("o.parquet", False), ("o.tsv.gz", False), ("o.jsonl", True)])
+def test_a_name_does_not_belie_its_format(tmp_path: Path, name: str, parquet: bool) -> None:
+    with pytest.raises(DataError, match="expected a name for"), writing(tmp_path / name, parquet=parquet):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_input_is_never_overwritten_whatever_it_is_called(tmp_path: Path) -> None:
     own = tmp_path / "own.jsonl"
     own.write_text("kept")
