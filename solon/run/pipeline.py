@@ -16,6 +16,7 @@ from solon.errors import ConfigError, EnvironmentRefused
 from solon.evaluation.scorers import Scorer
 from solon.models import identity_of, locate, open_model
 from solon.models.base import Model
+from solon.models.journal import Journal
 from solon.models.recorded import Recorded
 from solon.run import generate, measure, tune
 from solon.run.config import RunConfig, render_config
@@ -130,7 +131,7 @@ def begin(job: Job, folder: RunFolder) -> None:
     text, file = render_config(job.config), folder / "config.yaml"
     there = file.read_text(encoding="utf-8", errors="replace") if file.exists() else text
     old, new = ([line for line in t.splitlines() if not line.startswith("out:")] for t in (there, text))
-    if old != new:  # `out` decides nothing: a folder that was moved goes on where it is
+    if old != new and not _nothing_done(folder):  # `out` decides nothing: a folder that was moved goes on where it is
         changed = next(
             (f"{a.strip()!r} there, {b.strip()!r} now" for a, b in zip(old, new, strict=False) if a != b), "other settings"
         )
@@ -148,6 +149,19 @@ def begin(job: Job, folder: RunFolder) -> None:
         seed=job.config.seed,
         models={**folder.manifest.get("models", {}), "generator": job.config.model, "trained": job.config.trained},
     )
+
+
+def _nothing_done(folder: RunFolder) -> bool:
+    """A run began here and ended before its first reply, say at a server's address: other settings lose nothing."""
+    if not (folder / "manifest.json").exists() or folder.manifest["steps"]:
+        return False
+    if not (folder / JOURNAL).exists():
+        return True
+    journal = Journal.at(folder / JOURNAL)
+    try:
+        return len(journal) == 0
+    finally:
+        journal.close()
 
 
 def _inputs(job: Job, folder: RunFolder) -> dict[str, str]:

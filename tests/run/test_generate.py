@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from solon.errors import CheckFailed, ConfigError, ModelError
-from solon.models.base import Completion
+from solon.models import Scripted
+from solon.models.base import Completion, Message, Request, Sampling
+from solon.models.recorded import Recorded
 from solon.run.config import load_config
 from solon.run.folder import RunFolder
 from solon.run.generate import generate_pairs
@@ -64,6 +66,20 @@ def test_a_run_folder_that_was_moved_goes_on_where_it_is(tmp_path: Path) -> None
     (tmp_path / "run").rename(tmp_path / "moved")
     moved = replace(first, config=first.config.model_copy(update={"out": str(tmp_path / "moved")}))
     begin(moved, RunFolder(tmp_path / "moved"))
+    RunFolder(tmp_path / "moved").finish("pairs", "inputs", ["config.yaml"])
     other = replace(first, config=first.config.model_copy(update={"seed": 1}))
     with pytest.raises(ConfigError, match="'seed: 0' there, 'seed: 1' now"):
         begin(other, RunFolder(tmp_path / "moved"))
+
+
+def test_a_run_that_ended_before_its_first_reply_leaves_the_folder_free(tmp_path: Path) -> None:
+    first = job(tmp_path)
+    begin(first, RunFolder(tmp_path / "run"))
+    other = replace(first, config=first.config.model_copy(update={"seed": 1}))
+    begin(other, RunFolder(tmp_path / "run"))
+    asked = Request(id="1", messages=(Message(role="user", content="Hello!"),), sampling=Sampling(), seed=1)
+    recorded = Recorded(Scripted(["Hello."]), tmp_path / "run/journal.sqlite")
+    recorded.generate([asked])
+    recorded.close()
+    with pytest.raises(ConfigError, match="'seed: 1' there, 'seed: 0' now"):
+        begin(first, RunFolder(tmp_path / "run"))
