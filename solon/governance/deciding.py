@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -139,12 +138,6 @@ def request_of(value: TextRequest | Given) -> TextRequest:
     if isinstance(value, TextRequest):
         return value
     return parse_request(strict_json(value, "action") if isinstance(value, str | bytes) else value)
-
-
-def mark_of(given: Any) -> str:
-    """SHA-256 of an input as it came; of records, of their Python text."""
-    data = given if isinstance(given, bytes) else (given if isinstance(given, str) else repr(given)).encode("utf-8", "replace")
-    return hashlib.sha256(data).hexdigest()
 
 
 def exposure_of(verdict: Verdict) -> Decimal:

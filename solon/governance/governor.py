@@ -30,7 +30,6 @@ from solon.governance.deciding import (
     denial,
     exposure_of,
     judged,
-    mark_of,
     note,
     plain,
     recall,
@@ -41,6 +40,7 @@ from solon.governance.deciding import (
     throttles,
 )
 from solon.governance.killswitch import ResumeRefused, Switch
+from solon.governance.refusals import refusal_logged
 from solon.governance.registry import Registry
 from solon.governance.review import ReviewQueue
 from solon.ledger.canonical import digest
@@ -53,7 +53,7 @@ from solon.policy.ladder import state_of as ladder_of
 from solon.policy.ladder import state_record as ladder_record
 from solon.policy.parsing import action_record, parse_action, request_record, state_record, time_text
 from solon.policy.precedence import Judged, PrecedenceGovernor
-from solon.policy.types import Action, Ladder, Refused, State, TextRequest, Verdict
+from solon.policy.types import Action, Ladder, State, TextRequest, Verdict
 
 RE_ENABLE_FIELDS = {"network", "agent", "symbol", "issued_at"}
 
@@ -139,7 +139,8 @@ class Governor:
         if old is not None and self.registry is not None:
             before = parse_text(old["text"], "the ledger's constitution")  # what stands says how many must sign
             needed = max(keys_needed("change", self.registry, each) for each in (before, c))
-            body["change"] = check_change(self.registry, change, old["hash"], self.hash, self.now(), needed)
+            with refusal_logged(ledger, constitution=self.hash):
+                body["change"] = check_change(self.registry, change, old["hash"], self.hash, self.now(), needed)
         ledger.append("constitution", body)
 
     def _remember(self, ledger: Ledger) -> None:
@@ -181,12 +182,9 @@ class Governor:
         Raises:
             Refused: malformed; the refusal is logged.
         """
-        try:
+        with refusal_logged(self.ledger, action=action, state=state):
             act = action_of(action)
             seen = state_of(state)
-        except Refused as error:
-            self._log_refusal(error, action=action, state=state)
-            raise
         job = _Job(act, seen, ticket)
         self._jobs.append(job)
         while not job.done.done():
@@ -232,11 +230,8 @@ class Governor:
         Raises:
             Refused: malformed; the refusal is logged.
         """
-        try:
+        with refusal_logged(self.ledger, request=request):
             asked = request_of(request)
-        except Refused as error:
-            self._log_refusal(error, request=request)
-            raise
         if self.switch is not None and self.switch.stopped:
             verdict = replace(denial("killed", "everything is stopped", Ladder.killed, self.hash), outcome="halt")
             verdict = replace(verdict, response="refuse")
@@ -371,12 +366,6 @@ class Governor:
         body["constitution"] = self.hash
         return self.ledger.submit("failure", body)
 
-    def _log_refusal(self, error: Refused, **given: Any) -> None:
-        """Log what was malformed, by the SHA-256 of its bytes and the reason; the text itself may be anything and is not kept."""
-        if self.ledger is not None:
-            body = {"code": error.code, "why": error.what[:500], "input": {name: mark_of(item) for name, item in given.items()}}
-            error.ledger_index = self.ledger.append("refusal", body)
-
     # --- watching ------------------------------------------------------------------------------------------------------
 
     def observe(self, seen: Observation) -> tuple[Event, ...]:
@@ -396,7 +385,8 @@ class Governor:
     def stop(self, envelope: Envelope) -> tuple[Event, ...]:
         """Stop by one signature. Raises StopRefused."""
         switch, registry = self._guarded()
-        switch.stop(envelope, registry, self.ledger)
+        with refusal_logged(self.ledger, stop=envelope):
+            switch.stop(envelope, registry, self.ledger)
         return self.observe(Observation(self.now(), command="stop"))
 
     def resume(self, envelope: Envelope, drawdown: tuple[int, int]) -> tuple[Event, ...]:
@@ -408,14 +398,15 @@ class Governor:
         switch, registry = self._guarded()
         if self.ledger is None:
             raise ConstitutionError("resume: expected a ledger, got none", mend="open the governor with the ledger")
-        rebased = envelope.record.get("rebase") is True if isinstance(envelope.record, dict) else False
-        seen = Observation(self.now(), drawdown, command="resume", rebased=rebased)
-        refused = [event.text for event in step(self.ladder, seen, self.judge.rules)[1] if event.kind == "refused"]
-        if refused and self.ladder.rung == Ladder.killed:  # before the signatures are used up
-            mend = "resume when it has recovered, or accept the present level as the new mark: --rebase"
-            raise ResumeRefused("ladder", refused[0], mend=mend)
-        switch.resume(envelope, registry, self.ledger, needed=keys_needed("resume", registry, self.constitution))
-        return self.observe(seen)
+        with refusal_logged(self.ledger, resume=envelope):
+            rebased = envelope.record.get("rebase") is True if isinstance(envelope.record, dict) else False
+            seen = Observation(self.now(), drawdown, command="resume", rebased=rebased)
+            refused = [event.text for event in step(self.ladder, seen, self.judge.rules)[1] if event.kind == "refused"]
+            if refused and self.ladder.rung == Ladder.killed:  # before the signatures are used up
+                mend = "resume when it has recovered, or accept the present level as the new mark: --rebase"
+                raise ResumeRefused("ladder", refused[0], mend=mend)
+            switch.resume(envelope, registry, self.ledger, needed=keys_needed("resume", registry, self.constitution))
+            return self.observe(seen)
 
     def relax(self, envelope: Envelope, drawdown: tuple[int, int]) -> tuple[Event, ...]:
         """Leave reduce or no-new by one signed risk manager, after the cool-down.
@@ -424,12 +415,10 @@ class Governor:
             IntegrityError: not signed by one who may, of another rung, or used before.
         """
         _, registry = self._guarded()
-        record = read(envelope.as_dict(), "relax").record
-        named = (registry.network, self.ladder.rung.name, self.ladder.since)
-        if not envelope.clean or not registry.holders("relax", envelope.signers):
-            raise IntegrityError("relax: expected a signature of a member who may relax", mend="let a risk manager sign")
-        if (record.get("network"), record.get("rung"), record.get("since")) != named:
-            raise IntegrityError("relax: it names another rung than the one that stands", mend="sign it for the present rung")
+        named = {"network": registry.network, "rung": self.ladder.rung.name, "since": self.ladder.since}
+        with refusal_logged(self.ledger, relax=envelope):
+            if self._signed_to_relax("relax", envelope) != named:
+                raise IntegrityError("relax: it names another rung than the one that stands", mend="sign it for the present one")
         return self.observe(Observation(self.now(), drawdown, command="relax"))
 
     def re_enable(self, envelope: Envelope) -> None:
@@ -439,14 +428,12 @@ class Governor:
             IntegrityError: not signed by one who may. AlreadyUsed: signed for an earlier throttle. InputError: not throttled.
         """
         _, registry = self._guarded()
-        record = read(envelope.as_dict(), "re-enable").record
-        if not envelope.clean or not registry.holders("relax", envelope.signers):
-            raise IntegrityError("re-enable: expected a signature of a member who may relax", mend="let a risk manager sign")
-        if not isinstance(record, dict) or set(record) != RE_ENABLE_FIELDS or record["network"] != registry.network:
-            fields = ", ".join(sorted(RE_ENABLE_FIELDS))
-            raise IntegrityError(f"re-enable: expected {fields} of this network", mend="sign it anew")
-        pair = (record["agent"], record["symbol"])
-        with self._held():
+        with refusal_logged(self.ledger, re_enable=envelope), self._held():
+            record = self._signed_to_relax("re-enable", envelope)
+            if not isinstance(record, dict) or set(record) != RE_ENABLE_FIELDS or record["network"] != registry.network:
+                fields = ", ".join(sorted(RE_ENABLE_FIELDS))
+                raise IntegrityError(f"re-enable: expected {fields} of this network", mend="sign it anew")
+            pair = (record["agent"], record["symbol"])
             if pair not in self.throttled:
                 raise InputError(f"re-enable: {pair[0]} is not disabled in {pair[1]}", mend="nothing to do")
             if self.ledger is not None:
@@ -454,6 +441,14 @@ class Governor:
                 self.ledger.append("re_enable", body, once=f"re-enable:{digest(record)}")
             self.throttled.discard(pair)
             self._book = None
+
+    def _signed_to_relax(self, kind: str, envelope: Envelope) -> Any:
+        """The record of an envelope of this kind that one who may relax has signed."""
+        _, registry = self._guarded()
+        record = read(envelope.as_dict(), kind).record
+        if not envelope.clean or not registry.holders("relax", envelope.signers):
+            raise IntegrityError(f"{kind}: expected a signature of a member who may relax", mend="let a risk manager sign")
+        return record
 
     def _guarded(self) -> tuple[Switch, Registry]:
         if self.switch is None or self.registry is None:

@@ -21,6 +21,7 @@ from solon.errors import InputError, IntegrityError
 from solon.governance.change import NotSigned, sign_change
 from solon.governance.governor import Governor
 from solon.governance.killswitch import Switch
+from solon.governance.refusals import refusal_logged
 from solon.governance.registry import Member, Registry, RegistryRefused, chain, follow
 from solon.governance.review import ReviewQueue
 from solon.governance.votes import VoterMemory
@@ -181,10 +182,11 @@ class Home:
         if registry is None or (seen is not None and seen["digest"] == registry.digest):
             return
         if seen is not None and registry.epoch <= seen["epoch"]:
-            raise IntegrityError(
-                f"{self.registry_path}: expected an epoch above {seen['epoch']}, got {registry.epoch}: an old or another one",
-                mend="restore the newest",
-            )
+            with refusal_logged(ledger, registry=registry.digest):
+                raise IntegrityError(
+                    f"{self.registry_path}: expected an epoch above {seen['epoch']}, got {registry.epoch}: an old or another one",
+                    mend="restore the newest",
+                )
         ledger.append("registry_seen", {"epoch": registry.epoch, "digest": registry.digest, "network": registry.network})
 
 

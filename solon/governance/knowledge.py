@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from solon.errors import InputError, IntegrityError
+from solon.governance.refusals import refusal_logged
 from solon.governance.registry import Registry
 from solon.ledger.canonical import digest
 from solon.ledger.dsse import Envelope, read, seal
@@ -95,7 +96,8 @@ class Knowledge:
 
     def _take(self, kind: str, envelope: Envelope) -> None:
         """Check, log, apply. Raises KnowledgeRefused; AlreadyUsed for a record taken before."""
-        self._check(kind, envelope)
+        with refusal_logged(self.ledger, **{kind: envelope}):
+            self._check(kind, envelope)
         self.ledger.append(kind, {"envelope": envelope.as_dict()}, once=f"{kind}:{digest(envelope.as_dict())}")
         self._apply(kind, envelope)
 

@@ -18,6 +18,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from solon.errors import CheckFailed, InputError, IntegrityError
+from solon.governance.refusals import refusal_logged
 from solon.governance.registry import Registry
 from solon.ledger.canonical import digest
 from solon.ledger.clocks import Steady, clock, uptime
@@ -37,7 +38,11 @@ class NotApproved(CheckFailed):
 
 
 class AnswerRefused(InputError):
-    """An answer that does not count."""
+    """An answer that does not count. `code` is one of `power, other_action, decided, malformed`."""
+
+    def __init__(self, code: str, what: str, *, mend: str = "") -> None:
+        super().__init__(what, mend=mend)
+        self.code = code
 
 
 @dataclass
@@ -135,17 +140,19 @@ class ReviewQueue:
         Raises:
             AnswerRefused: not signed by people who may approve, about another action, or too late.
         """
-        with self._lock:
+        with self._lock, refusal_logged(self.ledger, answer=envelope):
             record = self._read(envelope)
             ticket = self.ticket(record["ticket"])
             at = self.now()
             people = self.registry.holders("approve", envelope.signers)
             if not people:
-                raise AnswerRefused("answer: expected a signature of a member who may approve", mend="let one sign")
+                raise AnswerRefused("power", "answer: expected a signature of a member who may approve", mend="let one sign")
             if record["action"] != ticket.bound:
-                raise AnswerRefused("answer: it names another action than the ticket", mend="read the ticket again and sign anew")
+                raise AnswerRefused(
+                    "other_action", "answer: it names another action than the ticket", mend="read it and sign anew"
+                )
             if ticket.outcome(at) != "PENDING":
-                raise AnswerRefused(f"answer: the ticket is {ticket.outcome(at)}", mend="ask again with a new ticket")
+                raise AnswerRefused("decided", f"answer: the ticket is {ticket.outcome(at)}", mend="ask again with a new ticket")
             self.ledger.append(
                 "review_answer", {"answer": envelope.as_dict(), "at": at}, once=f"answer:{digest(envelope.as_dict())}"
             )
@@ -157,10 +164,10 @@ class ReviewQueue:
             read(envelope.as_dict(), "approval")
             record = envelope.record
         except IntegrityError as error:
-            raise AnswerRefused(f"answer: {error.what}", mend="sign it anew") from error
+            raise AnswerRefused("malformed", f"answer: {error.what}", mend="sign it anew") from error
         sound = isinstance(record, dict) and set(record) == FIELDS and record["answer"] in ("approve", "deny")
         if not sound or not envelope.clean or record["network"] != self.registry.network:
-            raise AnswerRefused("answer: expected approve or deny, signed, of this network", mend="solon review approve|deny")
+            raise AnswerRefused("malformed", "answer: expected approve or deny, signed, of this network", mend="solon review")
         return record
 
     def _apply(self, ticket: Ticket, record: Mapping[str, Any], people: list[tuple[str, str]], at: int) -> None:

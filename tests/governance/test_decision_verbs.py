@@ -45,6 +45,11 @@ class Shell:
         assert out.count("\n{") == 0, out
         return code, json.loads(out or f'{{"stderr": {json.dumps(err)}}}')
 
+    def stranger(self) -> str:
+        """The key file of someone whom no registry knows."""
+        self.ok("keys", "generate", "stranger")
+        return "keys/stranger.key"
+
     def ok(self, *words: str) -> str:
         code, out, err = self.run(*words)
         assert code == 0, (words, out, err)
@@ -241,6 +246,12 @@ def test_stop_and_resume(shell: Shell) -> None:
     assert shell.json("emergency", "status")[1]["status"] == "ACTIVE"
     assert shell.run("decide", "b.json", *decide)[0] == 0
     assert shell.run("emergency", "resume", "--state", "s.json", "--signed", "r.json")[0] == 2, "used once"
+    assert shell.run("emergency", "relax", "--state", "s.json", "--key", "keys/ann.key")[0] == 1
+    code, record = shell.json("emergency", "stop", "--key", shell.stranger(), "--reason", "x")
+    assert code == 2 and record["code"] == "power"
+    kept = shell.json("ledger", "show", "governance/ledger.db", "--kind", "refusal")[1]["entries"]
+    assert [entry["body"]["code"] for entry in kept] == ["too_few", "too_few", "ladder", "nothing", "signature", "power"]
+    assert kept[-1]["index"] == record["ledger_index"]
     (shell.folder / "governance" / "switch.db").unlink()
     shell.write("c.json", {**ACTION, "id": "c1"})
     assert shell.run("decide", "c.json", *decide)[0] == 5, "a missing switch is a stop"
