@@ -257,6 +257,10 @@ def filter_(
     found = {finding.row: finding for finding in (*low, *screen(examples, judges(), language)[1])}
     kept, dropped = [e for row, e in enumerate(examples, 1) if row not in found], [found[row] for row in sorted(found)]
     reasons = dict(Counter(finding.reason for finding in dropped))
+    if not kept:
+        raise DataError(
+            f"{file}: expected rows that pass the filters, got none: {reasons}", mend="look at them with solon data check"
+        )
     note = (
         f"{len(dropped):,} rows left out: " + (", ".join(f"{name} {count:,}" for name, count in reasons.items()) or "none") + "."
     )

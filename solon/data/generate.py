@@ -20,6 +20,7 @@ from solon.errors import CheckFailed, DataError, nearest
 KINDS = {"laws": "five-laws", "trading": "trading", "governed": "assistant", "probes": "contemplative"}
 TRADING_SHARES = {"constitutional_compliance": 5, "multi_agent_coordination": 2, "meta_learning": 2, "systemic_risk": 2}
 GOVERNED_SHARES = {"high": 30, "medium": 40, "low_hitl": 20, "uncertain_hitl": 10}
+MOST_ROWS = 1_000_000  # of one file; rows are held in memory
 EVALUATION_ONLY = "For evaluation only, never for training."
 Counts = dict[str, dict[str, int]]
 
@@ -137,6 +138,11 @@ def generate_file(
     from solon.constitution import load
 
     make = generator(kind)
+    if n is not None and n > MOST_ROWS:
+        raise DataError(
+            f"generate {kind}: expected at most {MOST_ROWS:,} rows, got n = {n:,}",
+            mend="make several files, each with its own --seed",
+        )
     chosen = options_for(kind, make, options or {})
     document = load(constitution or KINDS[kind])
     size = {} if n is None else {"n": n}

@@ -126,7 +126,13 @@ _TESTS: dict[Reason, Callable[[Example, Judges, str], str | None]] = {
 
 
 def screen(examples: Iterable[Example], judges: Judges, language: str = "") -> tuple[list[Example], list[Finding]]:
-    """(the examples that pass every filter, one finding for each that does not)."""
+    """(the examples that pass every filter, one finding for each that does not).
+
+    Raises:
+        DataError: a language whose words are not known.
+    """
+    if language and language not in _FREQUENT:
+        raise DataError(f"language: expected one of {', '.join(sorted(_FREQUENT))}, got {language!r}", mend="use one of these")
     kept, left_out = [], []
     for number, example in enumerate(examples, 1):
         found = finding(example, number, judges, language)
@@ -222,6 +228,8 @@ def balanced(
     Raises:
         DataError: a facet that no row has, a combination without rows, or with fewer than `per_cell`.
     """
+    if not over:
+        raise DataError("balance: expected at least one field to balance over, got none", mend="write --over hazard,persona")
     have = cells(examples, over)
     for position, name in enumerate(over):
         if not any(cell[position] for cell in have):

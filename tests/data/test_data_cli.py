@@ -87,6 +87,9 @@ def test_exit_codes(tmp_path: Path, solon: Callable[..., Said]) -> None:
         ("filter", bad, "-o", bad),
         ("import", "jsonl", bad, "--map", "prompt=id", "--map", "prompt=prompt", "-o", "o"),
         ("agreement", bad),
+        ("check", bad, "--language", "xx"),
+        ("balance", bad, "-o", "o", "--over", ","),
+        ("generate", "laws", "-n", 10**9, "-o", "o"),
         ("dedupe", bad, "-o", "o", "--by", "moon"),
         ("split", bad, "--out", "s"),
     ):
