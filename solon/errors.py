@@ -75,5 +75,5 @@ def nearest(word: str, known: list[str] | tuple[str, ...] | set[str], limit: int
     """The known words closest to `word`, as text for a mend ("did you mean …?"); empty when none is near."""
     import difflib
 
-    close = difflib.get_close_matches(word, list(known), n=limit, cutoff=0.6)
+    close = difflib.get_close_matches(str(word), list(known), n=limit, cutoff=0.6)
     return f"did you mean {' or '.join(repr(c) for c in close)}?" if close else ""

@@ -35,7 +35,7 @@ from solon.checkpoints.manifest import Entry, Manifest, plain
 from solon.checkpoints.packs import ChunkReader, PackWriter, remove_orphans
 from solon.checkpoints.restoring import Restored
 from solon.checkpoints.shelf import Shelf
-from solon.checkpoints.tensors import Arena, Bytes, model_slots
+from solon.checkpoints.tensors import Arena, Bytes, model_slots, refuse_no_module
 from solon.errors import InputError
 
 log = logging.getLogger("solon.checkpoints")
@@ -86,10 +86,7 @@ class Store(Shelf):
         Raises:
             InputError: it is no module.
         """
-        if not isinstance(model, torch.nn.Module):
-            raise InputError(
-                f"expected a torch.nn.Module, got {type(model).__name__}", mend="pass the model; other values go in as parts"
-            )
+        refuse_no_module(model)
         return self._tracks.setdefault(model, Track())
 
     # -- saving --------------------------------------------------------------------------------------------------------

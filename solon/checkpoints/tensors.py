@@ -88,16 +88,21 @@ def _unsupported(tensor: torch.Tensor) -> tuple[str, str]:
     return "", ""
 
 
+def refuse_no_module(model: Any) -> None:
+    """Raise InputError unless `model` is a module."""
+    if not isinstance(model, torch.nn.Module):
+        raise InputError(
+            f"expected a torch.nn.Module, got {type(model).__name__}", mend="pass the model; other values go in as parts"
+        )
+
+
 def model_slots(model: torch.nn.Module) -> list[Slot]:
     """Parameters and buffers, grouped so that each set of exact aliases is one slot, in the module's own order.
 
     Raises:
         UnsupportedTensor: also for a module with state that is neither. InputError: no module.
     """
-    if not isinstance(model, torch.nn.Module):
-        raise InputError(
-            f"expected a torch.nn.Module, got {type(model).__name__}", mend="pass the model; other values go in as parts"
-        )
+    refuse_no_module(model)
     found: dict[Any, Slot] = {}
     for path, module in modules(model):
         _refuse_hidden_state(path, module)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from solon.checkpoints import tensor_health
+from solon.checkpoints.tensors import refuse_no_module
 from solon.lab.alerts import issue
 from solon.policy.types import Severity
 
@@ -52,6 +53,7 @@ class ActivationWatch:
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
+        refuse_no_module(model)
         self.seen: dict[str, Seen] = {}
         self.issues: list[dict[str, Any]] = []
         self._handles: list[Any] = []

@@ -15,6 +15,7 @@ from torch import nn
 
 from solon.checkpoints.files import named_os_errors, write_durably
 from solon.checkpoints.saving import flags_of, set_flags
+from solon.checkpoints.tensors import refuse_no_module
 from solon.errors import InputError, SolonError
 
 log = logging.getLogger("solon.lab")
@@ -110,10 +111,9 @@ def save_baseline_metrics(metrics: dict[str, Any], path: str | Path | None = Non
     Raises:
         InputError: its perplexity is not finite.
     """
-    if not math.isfinite(float(metrics.get("perplexity", math.nan))):
-        raise InputError(
-            f"baseline metrics: expected a finite perplexity, got {metrics.get('perplexity')!r}", mend="measure a healthy model"
-        )
+    value = metrics.get("perplexity") if isinstance(metrics, dict) else metrics
+    if value is None or not math.isfinite(_number(value)):
+        raise InputError(f"baseline metrics: expected a finite perplexity, got {value!r}", mend="measure a healthy model")
     file = Path(path or BASELINE_FILE)
     with named_os_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -141,6 +141,12 @@ def load_baseline_metrics(path: str | Path | None = None) -> dict[str, Any]:
 def _measure(model: nn.Module, tokenizer: Any, texts: list[str], batch_size: int) -> dict[str, Any]:
     from solon.lab.recovery import with_less_memory
 
+    refuse_no_module(model)
+    if not callable(tokenizer) or next(model.parameters(), None) is None:
+        raise InputError(
+            f"expected a language model and its tokenizer, got {type(model).__name__} and {type(tokenizer).__name__}",
+            mend="ModelManager(NAME) has both",
+        )
     encoded = [torch.as_tensor(tokenizer(text)["input_ids"]).reshape(-1).tolist() for text in texts]
     short = [text for text, ids in zip(texts, encoded, strict=True) if len(ids) < 2]
     if short:

@@ -68,12 +68,22 @@ class Records:
         """Remember; returns the record's number.
 
         Raises:
-            InputError: importance outside 0..1.
+            InputError: importance outside 0..1, or a category that is no text.
         """
+        if not isinstance(category, str):
+            raise InputError(f"category: expected text, got {type(category).__name__}", mend='"general", for example')
         if not 0 <= importance <= 1:
             raise InputError(f"importance: expected 0..1, got {importance}", mend="0.5 is ordinary, 0.9 is important")
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        row = (self.layer, category, text, importance, now, json.dumps(plain(data or {})), json.dumps(sorted(set(tags))))
+        row = (
+            self.layer,
+            plain(category),
+            plain(text),
+            importance,
+            now,
+            json.dumps(plain(data or {})),
+            json.dumps(sorted(set(tags))),
+        )
         with self._db:
             cursor = self._db.execute(
                 "INSERT INTO records(layer, category, text, importance, created, data, tags) VALUES (?,?,?,?,?,?,?)", row

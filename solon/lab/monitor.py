@@ -16,7 +16,7 @@ from torch import nn
 
 from solon.checkpoints import Health, tensor_health
 from solon.checkpoints.health import model_health
-from solon.checkpoints.tensors import model_slots
+from solon.checkpoints.tensors import model_slots, refuse_no_module
 from solon.errors import ConfigError, InputError, nearest
 from solon.lab.activations import ActivationWatch
 from solon.lab.alerts import Alerts, issue, status
@@ -192,6 +192,7 @@ class SafetyMonitor:
         Raises:
             InputError: there are no gradients; absence is not health.
         """
+        refuse_no_module(model)
         gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
         if not gradients:
             raise InputError("the model has no gradients to check", mend="call it between backward() and zero_grad()")

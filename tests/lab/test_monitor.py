@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -212,3 +213,28 @@ def test_armed_it_rolls_back_and_without_a_baseline_it_refuses(net: nn.Sequentia
     poisoned = checkpointer.save_checkpoint({"state": "baseline"})
     with pytest.raises(InputError, match="NaN"):
         safety.arm(net, checkpointer, poisoned)
+
+
+@pytest.mark.parametrize("thing", [None, 3, torch.nn.Linear, torch.ones(2)])
+def test_what_is_no_model_is_refused_by_name(thing: Any, tokenizer: Any, tmp_path: Path) -> None:
+    safety = lab.SafetyMonitor()
+    for use in (
+        safety.check_model_health, safety.check_gradients, safety.set_baseline, lambda m: safety.watch(m).__enter__(),
+        lambda m: lab.run_benchmarks(m, tokenizer), lambda m: lab.WeightInspector(m).layers(),
+        lambda m: lab.CheckpointManager(m, tmp_path / "s").save_checkpoint(), lambda m: lab.experiment(m),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=r"expected a torch\.nn\.Module"):
+            use(thing)
+
+
+def test_names_and_texts_of_other_kinds_are_refused_or_kept(model: torch.nn.Module, tmp_path: Path) -> None:
+    memory = lab.MemorySystem(tmp_path / "m")
+    memory.set_weight_inspector(lab.WeightInspector(model))
+    with pytest.raises(InputError, match="no tensor None"):
+        memory.record_modification(None, {})  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="category"):
+        memory.record_observation("x", category=None)  # type: ignore[arg-type]
+    memory.record_observation("a reply with half a character: \udc80")
+    assert memory.observations.query()[0].text.endswith("?")
+    with pytest.raises(InputError, match="finite perplexity"):
+        lab.save_baseline_metrics({})
