@@ -67,9 +67,12 @@ class Bar:
         self.total, self.done, self.tokens, self.start = total, 0, 0, time.monotonic()
         self.extra = ""
         self._last_line = self.start
+        self._first = (self.start, 0)
 
     def advance(self, things: int, tokens: int = 0, extra: str = "") -> None:
         """Count; `extra` is shown beside the rates."""
+        if not self.done:
+            self._first = (time.monotonic(), things)
         self.done, self.tokens, self.extra = self.done + things, self.tokens + tokens, extra or self.extra
         self._progress.update(self._task, completed=self.done, rates=self._rates())
         if not self._reporter.console.is_terminal and time.monotonic() - self._last_line > 20:
@@ -82,15 +85,17 @@ class Bar:
         self._progress.update(self._task, total=self.total)
 
     def _left(self) -> str:
-        """What is left at the rate so far; nothing before there is a rate."""
-        if not 0 < self.done < self.total:
+        """What is left at the rate since the first count, which waited for models to load; nothing before there is a rate."""
+        at, done = self._first
+        if not done < self.done < self.total:
             return ""
-        seconds = (time.monotonic() - self.start) * (self.total - self.done) / self.done
+        seconds = (time.monotonic() - at) * (self.total - self.done) / (self.done - done)
         return f", about {seconds / 60:.0f} min left" if seconds >= 90 else f", about {seconds:.0f} s left"
 
     def _rates(self) -> str:
         taken = max(time.monotonic() - self.start, 1e-9)
-        parts = [f"{self.done / taken:.1f} {self._unit}/s"]
+        rate = self.done / taken
+        parts = [f"{rate:.{1 if rate >= 1 else 2}f} {self._unit}/s"]
         if self.tokens:
             parts.append(f"{self.tokens / taken:,.0f} tokens/s")
         return ", ".join([*parts, *filter(None, [self.extra])])

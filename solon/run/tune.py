@@ -124,7 +124,7 @@ def run_phase(
 def _show(bar: Any) -> Callable[[int, int, dict[str, float]], None]:
     def show(step: int, steps: int, metrics: dict[str, float]) -> None:
         wanted = [f"{name} {metrics[name]:.3f}" for name in ("loss", "margin", "eval_loss") if name in metrics]
-        bar.total = steps
+        bar.spare(bar.total - steps)
         bar.advance(step - bar.done, 0, ", ".join(wanted))
 
     return show
