@@ -355,7 +355,7 @@ def _orders(row: Mapping[str, Any], name: str, zones: _Zones) -> tuple[Action, .
 
 
 def _numbers(row: Mapping[str, Any], name: str, known: tuple[str, ...] | None) -> dict[str, Decimal | None]:
-    value = row.get(name) or {}
+    value = {} if row.get(name) is None else row[name]
     if known is not None or not isinstance(value, Mapping):
         value = _fields(value, f"state.{name}", known or (), ())
     return {_text(key, f"state.{name}"): _optional(value, key, f"state.{name}") for key in value}
