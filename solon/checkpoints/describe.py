@@ -57,20 +57,22 @@ def write_description(files: dict[str, Any], folder: Path, dtypes: set[str]) -> 
     made, or a rounding done, by loading would be wrong weights without a word.
 
     Args:
-        dtypes: names of the floating dtypes of the weights; the configuration gets the one that holds them all.
+        dtypes: names of the floating dtypes of the weights. Of several the configuration's own stays when it is one of them, as
+            in models that keep some modules in float32; else the one that holds them all.
     """
     for name, content in files.items():
         if not (folder / name).exists():
             _write_json(folder / name, content)
     found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    true = {**_dtype(dtypes), **{k: v for k, v in files.get(CONFIG, {}).items() if k == "tie_word_embeddings"}}
+    true = _dtype(dtypes, found.get("dtype", found.get("torch_dtype")))
+    true |= {key: value for key, value in files.get(CONFIG, {}).items() if key == "tie_word_embeddings"}
     if any(found.get(key) != value for key, value in true.items()):
         found.pop("torch_dtype", None)
         _write_json(folder / CONFIG, {**found, **true})
 
 
-def _dtype(names: set[str]) -> dict[str, str]:
-    if not names:
+def _dtype(names: set[str], own: Any) -> dict[str, Any]:
+    if not names or (len(names) > 1 and own in names):
         return {}
     widest = reduce(torch.promote_types, (getattr(torch, name) for name in sorted(names)))
     return {"dtype": str(widest).removeprefix("torch.")}

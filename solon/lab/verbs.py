@@ -198,6 +198,9 @@ def export(store: Store, ref: str, folder: Path, *, hf: bool = False, model: str
     like = _folder_of(model)
     written = export_folder(store, ref, folder, hf=hf, like=like)
     notes = [] if like is not None or not hf else ["no tokenizer was copied: name a MODEL after --hf that has one"]
+    kinds = {entry.dtype for entry in store.manifest(ref).entries.values() if entry.kind == "param"}
+    if hf and len(kinds) > 1:
+        notes.append(f"weights in {', '.join(sorted(kinds))}: loading may cast some; `verify {ref} --live {folder}` tells")
     return {
         "id": store.resolve(ref),
         "folder": str(written),

@@ -179,6 +179,16 @@ def test_weights_are_not_rounded_by_what_a_configuration_says(model: Any, folder
     assert told("diff", name, "head", code=0)["changed"] == []
 
 
+def test_a_model_of_two_dtypes_keeps_its_configurations(model: Any, tmp_path: Path) -> None:
+    model = model.bfloat16()
+    model.config.dtype = torch.bfloat16
+    model.model.norm.float()
+    Store("s").save(model)
+    found = told("export", "head", str(tmp_path / "out"), "--hf", code=0)
+    assert any("weights in bfloat16, float32" in note for note in found["notes"])
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["dtype"] == "bfloat16"
+
+
 def test_an_export_that_fails_leaves_nothing(model: Any, tmp_path: Path) -> None:
     store = Store("s")
     store.save(model)
