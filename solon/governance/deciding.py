@@ -129,12 +129,14 @@ def plain(verdict: Verdict) -> dict[str, Any]:
 
 
 def action_of(value: Action | Given) -> Action:
+    """An action, parsed where it is not. Raises Refused."""
     if isinstance(value, Action):
         return value
     return load_action(value) if isinstance(value, str | bytes) else parse_action(value)
 
 
 def request_of(value: TextRequest | Given) -> TextRequest:
+    """A request in words, parsed where it is not. Raises Refused."""
     if isinstance(value, TextRequest):
         return value
     return parse_request(strict_json(value, "action") if isinstance(value, str | bytes) else value)
@@ -147,6 +149,7 @@ def exposure_of(verdict: Verdict) -> Decimal:
 
 
 def state_of(value: State | Given) -> State:
+    """A state, parsed where it is not. Raises Refused."""
     if isinstance(value, State):
         return value
     return load_state(value) if isinstance(value, str | bytes) else parse_state(value)

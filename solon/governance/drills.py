@@ -110,11 +110,13 @@ def drill_state(**changes: Any) -> State:
 
 
 def drill_position(symbol: str = "DRILL", qty: Decimal = Decimal(0), mark: Decimal | None = MARK) -> Position:
+    """A holding of the drill's account, in its own currency."""
     one = Decimal(1)
     return Position(symbol, symbol, f"sector of {symbol}", qty, mark, one, one, one, NOW)
 
 
 def drill_order(qty: Decimal, name: str = "drill-1", side: Literal["buy", "sell"] = "buy", symbol: str = "DRILL") -> Action:
+    """An order of the drill, its stop 1 % from the mark."""
     stop = MARK * Decimal("0.99") if side == "buy" else MARK * Decimal("1.01")
     return Action(name, "drill", "order", symbol, side, qty, None, stop, NOW)
 

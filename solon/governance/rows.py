@@ -70,6 +70,7 @@ class Row:
 
 
 def share_pct(loss: Loss | None) -> str:
+    """A loss as percent with two places, rounded up; negative for a gain, empty where it cannot be told."""
     if loss is None:
         return ""
     basis_points = -(-loss[0] * BASIS // loss[1])
@@ -78,6 +79,7 @@ def share_pct(loss: Loss | None) -> str:
 
 @lru_cache(maxsize=100_000)
 def pct(basis_points: int) -> str:
+    """Basis points as percent with two places."""
     return f"{basis_points // 100}.{basis_points % 100:02d}"
 
 

@@ -34,6 +34,7 @@ def _optional_atto(value: Decimal | None) -> int | None:
 
 
 def ceil_div(numerator: int, denominator: int) -> int:
+    """Integer division rounded up."""
     return -(-numerator // denominator)
 
 

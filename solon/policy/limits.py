@@ -43,10 +43,12 @@ def _share(amount: int, trade: Trade, bound: int) -> Finding:
 
 
 def position_size(trade: Trade, bound: int, rules: Rules) -> Finding:
+    """Exposure to the issuer after the trade, of equity: per issuer, not per ticker."""
     return _share(trade.issuer_after, trade, bound)
 
 
 def leveraged_size(trade: Trade, bound: int, rules: Rules) -> Finding:
+    """The same times the leverage inside the product; UNKNOWN where that is not known."""
     line = trade.line
     if line is None or line.leverage is None:
         return _UNKNOWN
@@ -66,6 +68,7 @@ def smallest_position(trade: Trade, bound: int, rules: Rules) -> Finding:
 
 
 def leverage(trade: Trade, bound: int, rules: Rules) -> Finding:
+    """Gross exposure after the trade over equity."""
     return _share(trade.gross_after, trade, bound)
 
 
@@ -86,16 +89,19 @@ def _drawdown(trade: Trade) -> tuple[int, int] | None:
 
 
 def drawdown(trade: Trade, bound: int, rules: Rules) -> Finding:
+    """Fall of the unit value from its high-water mark."""
     parts = _drawdown(trade)
     return _UNKNOWN if parts is None else (BREACH if parts[0] * BASIS > bound * parts[1] else OK, *parts)
 
 
 def drawdown_reached(trade: Trade, bound: int, rules: Rules) -> Finding:
+    """The same as a trigger: it fires at the level."""
     parts = _drawdown(trade)
     return _UNKNOWN if parts is None else (BREACH if parts[0] * BASIS >= bound * parts[1] else OK, *parts)
 
 
 def kill_drawdown(trade: Trade, bound: int, rules: Rules) -> Finding:
+    """The same at the kill level, where the switch is enabled."""
     return drawdown_reached(trade, bound, rules) if rules.flags.get("kill_switch_enabled", True) else _SKIP
 
 
@@ -139,6 +145,7 @@ def stop_loss(trade: Trade, bound: int, rules: Rules) -> Finding:
 
 
 def sector(trade: Trade, bound: int, rules: Rules) -> Finding:
+    """Exposure to the sector after the trade, of equity; unknown sectors are one."""
     return _share(trade.sector_after, trade, bound)
 
 
@@ -157,16 +164,19 @@ def _observed(trade: Trade, name: str, bound: int, rules: Rules, fires: bool) ->
 
 
 def pair_correlation(trade: Trade, bound: int, rules: Rules) -> Finding:
+    """The highest correlation of two holdings, by sign."""
     if trade.positions_after < 2:
         return (OK, 0, 0)
     return _observed(trade, "max_pair_correlation", bound, rules, fires=False)
 
 
 def correlation_breakdown(trade: Trade, bound: int, rules: Rules) -> Finding:
+    """The weighted mean correlation as a trigger."""
     return _observed(trade, "weighted_correlation", bound, rules, fires=True)
 
 
 def volatility_spike(trade: Trade, bound: int, rules: Rules) -> Finding:
+    """The ratio of short to long volatility as a trigger."""
     return _observed(trade, "volatility_ratio", bound, rules, fires=True)
 
 
@@ -196,16 +206,19 @@ def price_collar(trade: Trade, bound: int, rules: Rules) -> Finding:
 
 
 def order_value(trade: Trade, bound: int, rules: Rules) -> Finding:
+    """Value of the order in the account's currency."""
     if trade.value is None or trade.blind:
         return _UNKNOWN
     return (BREACH if trade.value > bound else OK, trade.value, ATTO)
 
 
 def order_volume(trade: Trade, bound: int, rules: Rules) -> Finding:
+    """Quantity of the order."""
     return (BREACH if trade.qty > bound * ATTO else OK, trade.qty, ATTO)
 
 
 def duplicate(trade: Trade, bound: int, rules: Rules) -> Finding:
+    """Time since an equal order of the same agent."""
     last = trade.book.last_equal(trade.action)
     if last is None:
         return (OK, 0, 0)
@@ -214,6 +227,7 @@ def duplicate(trade: Trade, bound: int, rules: Rules) -> Finding:
 
 
 def message_rate(trade: Trade, bound: int, rules: Rules) -> Finding:
+    """Messages of the agent within a minute, this one included."""
     count = trade.book.messages(trade.action.agent, trade.now - MINUTE) + 1
     return (BREACH if count > bound else OK, count, 1)
 
