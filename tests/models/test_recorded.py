@@ -210,8 +210,8 @@ RUN = textwrap.dedent(
     from tests.models.conftest import request
 
     def dialogue(n):
-        first = yield request(n, "walk to the lake " * (n % 7 + 1), max_new_tokens=40)
-        second = yield request(n, first.text + " why?", max_new_tokens=40)
+        first = yield request(n, "walk to the lake " * (n % 7 + 1), max_new_tokens=16)
+        second = yield request(n, first.text + " why?", max_new_tokens=16)
         return [first.model_dump(), second.model_dump()]
 
     model, journal, out = sys.argv[1:]
