@@ -68,11 +68,14 @@ def schema(
     name: Annotated[
         str | None, typer.Argument(help="A record or file, for example pair, config, constitution. None: list the names.")
     ] = None,
+    as_json: JsonFlag = False,
 ) -> None:
-    """Print the JSON Schema of a record or file."""
+    """Print the JSON Schema of a record or file (which is JSON with or without `--json`)."""
     from solon.run.schemas import schema_names, schema_of
 
-    if name is None:
+    if name is None and as_json:
+        emit({"schemas": schema_names()})
+    elif name is None:
         print("\n".join(schema_names()))
     else:
         emit(schema_of(name))

@@ -25,11 +25,13 @@ Near = Annotated[
 Language = Annotated[str, typer.Option("--language", help="en, fr, de or es: the language that replies should be in.")]
 
 
-def _said(manifest: dict[str, Any], path: Path) -> None:
-    """One line on stderr about what was written, then its notes."""
+def _said(manifest: dict[str, Any], path: Path, as_json: bool) -> None:
+    """One line on stderr about what was written, then its notes; with `--json` the manifest on stdout."""
     print(f"{path}: {manifest['rows']:,} rows, sha256 {manifest['sha256'][:16]}", file=sys.stderr)
     for note in manifest["notes"]:
         print(f"  {note}", file=sys.stderr)
+    if as_json:
+        emit({"path": str(path), **manifest})
 
 
 def _pairs(given: Sequence[str] | None, flag: str) -> dict[str, str]:
@@ -100,6 +102,7 @@ def generate(
     split: Annotated[
         str | None, typer.Option("--split", help="trading: train or evaluation, two parts that share no scenario.")
     ] = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Generate examples to exact quotas; what cannot hold is refused with the arithmetic."""
     from solon.data.generate import generate_file
@@ -107,7 +110,7 @@ def generate(
     options: dict[str, Any] = {axis: _counts(text, "--quota") for axis, text in _pairs(quota, "--quota").items()}
     if split is not None:
         options["split"] = split
-    _said(generate_file(kind, out, n=n, constitution=constitution, seed=seed, options=options), out)
+    _said(generate_file(kind, out, n=n, constitution=constitution, seed=seed, options=options), out, as_json)
 
 
 @app.command("import")
@@ -124,6 +127,7 @@ def import_(
     max_malformed: Annotated[
         float, typer.Option("--max-malformed", min=0, max=1, help="Share of rows that may be malformed.")
     ] = 0.01,
+    as_json: JsonFlag = False,
 ) -> None:
     """Convert a published data set or a file of your own, streaming. Malformed rows are counted and shown."""
     from solon.data.sources import import_file
@@ -132,7 +136,7 @@ def import_(
         kind, file, out, columns=_pairs(columns, "--map"), hazards=tuple(hazard or ()), personas=tuple(persona or ()),
         limit=limit, licence=licence, encoding=encoding, max_malformed=max_malformed,
     )  # fmt: skip
-    _said(report.manifest, out)
+    _said(report.manifest, out, as_json)
 
 
 @app.command()
@@ -141,11 +145,12 @@ def mix(
     out: Out,
     total: Annotated[int | None, typer.Option("-n", "--total", min=1, help="Examples to draw; overrides the file.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Overrides the file.")] = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Mix sources by shares of the examples drawn, exactly; token shares are reported."""
     from solon.data.mixing import mix_files
 
-    _said(mix_files(file, out, seed=seed, total=total), out)
+    _said(mix_files(file, out, seed=seed, total=total), out, as_json)
 
 
 @app.command()
@@ -212,6 +217,7 @@ def dedupe(
     by: Annotated[str, typer.Option("--by", help="record: conversation and replies; prompt: the conversation alone.")] = "record",
     exact_only: Annotated[bool, typer.Option("--exact-only", help="Keep near-duplicates.")] = False,
     threshold: Near = 0.8,
+    as_json: JsonFlag = False,
 ) -> None:
     """Leave out exact repeats, then near-duplicates; what was left out stands in F.dropped.jsonl."""
     from solon.data.dedupe import dedupe as remove
@@ -224,8 +230,10 @@ def dedupe(
     kept, dropped = remove(load_examples(file), by=by, near=not exact_only, threshold=threshold)  # type: ignore[arg-type]
     exact = sum(repeat.reason == "exact" for repeat in dropped)
     note = f"{exact:,} exact repeats and {len(dropped) - exact:,} near-duplicates left out."
-    _said(write_rows(out, map(to_row, kept), made_by="dedupe", inputs=[file], notes=[note], more={"dropped": len(dropped)}), out)
+    more = {"dropped": len(dropped)}
+    manifest = write_rows(out, map(to_row, kept), made_by="dedupe", inputs=[file], notes=[note], more=more)
     _write_dropped(out, dropped, file)
+    _said(manifest, out, as_json)
 
 
 def _write_dropped(out: Path, dropped: Sequence[Any], file: Path) -> None:
@@ -243,6 +251,7 @@ def filter_(
     minimum: Annotated[
         list[str] | None, typer.Option("--min", help="FIELD=NUMBER: also leave out rows below it, for example safety_score=0.8.")
     ] = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Leave out rows with a preamble, no change, a refusal of something harmless, odd lengths, another language, or a loop."""
     from collections import Counter
@@ -264,8 +273,9 @@ def filter_(
     note = (
         f"{len(dropped):,} rows left out: " + (", ".join(f"{name} {count:,}" for name, count in reasons.items()) or "none") + "."
     )
-    _said(write_rows(out, map(to_row, kept), made_by="filter", inputs=[file], notes=[note], more={"dropped": reasons}), out)
+    manifest = write_rows(out, map(to_row, kept), made_by="filter", inputs=[file], notes=[note], more={"dropped": reasons})
     _write_dropped(out, dropped, file)
+    _said(manifest, out, as_json)
 
 
 @app.command()
@@ -276,6 +286,7 @@ def select(
         list[str],
         typer.Option("--where", help="FIELD=VALUE,VALUE: for example law_category=1,2 or difficulty=hard; all must hold."),
     ],
+    as_json: JsonFlag = False,
 ) -> None:
     """Keep the rows with these values, such as those of one law, type or difficulty."""
     from solon.data.example import to_row
@@ -287,7 +298,7 @@ def select(
     examples = load_examples(file)
     kept = selected(examples, wanted)
     note = f"{len(kept):,} of {len(examples):,} rows, selected by {' and '.join(where)}."
-    _said(write_rows(out, map(to_row, kept), made_by="select", inputs=[file], notes=[note]), out)
+    _said(write_rows(out, map(to_row, kept), made_by="select", inputs=[file], notes=[note]), out, as_json)
 
 
 @app.command()
@@ -300,6 +311,7 @@ def balance(
     ] = None,
     present_only: Annotated[bool, typer.Option("--present-only", help="Ignore combinations that have no rows.")] = False,
     seed: Seed = 0,
+    as_json: JsonFlag = False,
 ) -> None:
     """The same number of rows for every combination of hazard, principle and persona."""
     from solon.data.example import to_row
@@ -309,7 +321,7 @@ def balance(
 
     names = [name.strip() for name in over.split(",") if name.strip()]
     kept = balanced(load_examples(file), names, per_cell=per_cell, seed=seed, present_only=present_only)
-    _said(write_rows(out, map(to_row, kept), made_by=f"balance --over {','.join(names)}", inputs=[file], seed=seed), out)
+    _said(write_rows(out, map(to_row, kept), made_by=f"balance --over {','.join(names)}", inputs=[file], seed=seed), out, as_json)
 
 
 @app.command()
@@ -402,11 +414,12 @@ def export(
     only_complete: Annotated[
         bool, typer.Option("--only-complete", help="Leave out rows that lack what the format needs.")
     ] = False,
+    as_json: JsonFlag = False,
 ) -> None:
     """Write a file in a format that other trainers read."""
     from solon.data.exports import export_file
 
-    _said(export_file(file, form, out, only_complete=only_complete), out)
+    _said(export_file(file, form, out, only_complete=only_complete), out, as_json)
 
 
 @app.command()

@@ -47,11 +47,17 @@ def _config(config: Path | None, overrides: list[str] | None, **flags: Any) -> A
     return load_config(config, flags, overrides or [])
 
 
-def init(directory: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for your own work.")]) -> None:
+def init(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for your own work.")], as_json: JsonFlag = False
+) -> None:
     """Write a commented constitution template and run.yaml into a folder."""
     from solon.run.verbs import init as begin
 
-    for path in begin(directory):
+    paths = begin(directory)
+    if as_json:
+        emit({"files": [str(path) for path in paths]})
+        return
+    for path in paths:
         print(path)
     print(f"next: edit {directory}/constitution.md, then: solon check {directory}/constitution.md")
     print(f"      solon run --config {directory}/run.yaml")
@@ -336,11 +342,12 @@ def compare(
     emit(found) if as_json else print(text)
 
 
-def report(run_folder: Annotated[Path, typer.Argument(metavar="RUN")]) -> None:
+def report(run_folder: Annotated[Path, typer.Argument(metavar="RUN")], as_json: JsonFlag = False) -> None:
     """Write report.html of a run folder again."""
     from solon.release.report import render
 
-    print(render(run_folder))
+    path = render(run_folder)
+    emit({"path": str(path)}) if as_json else print(path)
 
 
 def chat(

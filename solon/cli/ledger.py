@@ -100,6 +100,7 @@ def ledger_prove(
     index: int,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write the proof here; else to stdout.")] = None,
     public: Public = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """A proof that one entry is in the ledger, checkable with the public key alone."""
     from solon.governance.home import read_ledger, write_json
@@ -108,10 +109,18 @@ def ledger_prove(
     book = read_ledger(ledger, public)
     proof = prove(book, index)
     book.close()
-    emit(proof) if out is None else write_json(out, proof)
+    if out is not None:
+        write_json(out, proof)
+    if out is None or as_json:
+        emit(proof)
 
 
-def ledger_export(ledger: LedgerFile, out: Annotated[Path, typer.Option("-o", "--out")], public: Public = None) -> None:
+def ledger_export(
+    ledger: LedgerFile,
+    out: Annotated[Path, typer.Option("-o", "--out")],
+    public: Public = None,
+    as_json: JsonFlag = False,
+) -> None:
     """Write entries, tip and key into a folder, with the verifier that needs nothing but PyNaCl."""
     import shutil
 
@@ -123,6 +132,9 @@ def ledger_export(ledger: LedgerFile, out: Annotated[Path, typer.Option("-o", "-
     folder = export(book, out)
     book.close()
     shutil.copy(str(verify_standalone.__file__), folder / "verify_standalone.py")
+    if as_json:
+        emit({"path": str(folder), "files": sorted(path.name for path in folder.iterdir())})
+        return
     print(f"{folder}: check it with: python {folder}/verify_standalone.py {folder} {folder}/key.pub")
 
 

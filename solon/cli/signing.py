@@ -235,6 +235,7 @@ def sign(
     confidence: Annotated[str, typer.Option("--confidence", help="Percent, 0 to 100; reported, never counted.")] = "",
     minutes: Annotated[int, typer.Option("--minutes", min=1, max=10_080, help="How long the vote holds.")] = 5,
     registry: RegistryFile = REGISTRY,
+    as_json: JsonFlag = False,
 ) -> None:
     """Sign one vote. A second, different vote on the slot is refused."""
     from decimal import Decimal
@@ -262,7 +263,7 @@ def sign(
     )  # fmt: skip
     store.close()
     write_json(out, envelope.as_dict())
-    print(out)
+    emit({"path": str(out), "vote": envelope.as_dict()}) if as_json else print(out)
 
 
 def tally_votes(
@@ -295,6 +296,7 @@ def make(
     out: Annotated[Path, typer.Option("-o", "--out")],
     constitution: Constitution = "trading",
     registry: RegistryFile = REGISTRY,
+    as_json: JsonFlag = False,
 ) -> None:
     """Make a quorum certificate of signed yes-votes: 0 made, 1 too few."""
     from solon.constitution import load
@@ -306,8 +308,9 @@ def make(
     _, digest = _proposal(proposal)
     members, chosen = read_registry(registry), load(constitution)
     share = consensus_needed(members, chosen)
-    write_json(out, certify(_votes(votes), members, chosen.hash, slot, digest, clock(), share=share))
-    print(out)
+    made = certify(_votes(votes), members, chosen.hash, slot, digest, clock(), share=share)
+    write_json(out, made)
+    emit({"path": str(out), "certificate": made}) if as_json else print(out)
 
 
 def verify(

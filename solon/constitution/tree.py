@@ -160,7 +160,8 @@ class Reader:
         """A single word, of `choices` where given."""
         value = self.text(node, key)
         if choices and value not in choices:
-            self.refuse(node, key, f"one of {', '.join(choices)}", repr(_short(value)), nearest(value, choices))
+            mend = nearest(value, choices) or "write one of these"
+            self.refuse(node, key, f"one of {', '.join(choices)}", repr(_short(value)), mend)
         return value
 
     def flag(self, node: Node, key: str) -> bool:

@@ -56,11 +56,17 @@ def open_ledger(path: Path | str) -> Ledger:
     return Ledger.open(path, key)
 
 
+def _beside(ledger: Path) -> Path:
+    """The public key beside a ledger: FILE.pub, or the only one in its folder (as a replay leaves it)."""
+    own, found = Path(f"{ledger}.pub"), list(ledger.parent.glob("*.pub"))
+    return found[0] if len(found) == 1 and not own.exists() else own
+
+
 def read_ledger(path: Path | str, public: Path | str | None = None) -> Ledger:
     """Open a ledger for reading with a public key (default: FILE.pub, which shows less than a key kept elsewhere)."""
     if not Path(path).is_file() and not Path(f"{path}.tip").is_file():
         raise InputError(f"{path}: expected a ledger, got no file", mend="name the file given with --ledger")
-    return Ledger.read(path, read_public(public if public is not None else f"{path}.pub"))
+    return Ledger.read(path, read_public(public if public is not None else _beside(Path(path))))
 
 
 def read_json(path: Path | str, what: str) -> Any:

@@ -94,6 +94,7 @@ class Replayer:
         self.worst_loss = rules.bounds.get("max_daily_loss_pct")
         self.measures_day, self.measures_24h = "day_open_equity" not in columns, "equity_24h_ago" not in columns
         self.ladder = LadderState()
+        self.rung = Ladder.normal  # the ladder's, or the one that the file states where that is stricter
         self.high: int | None = None
         self.start: tuple[int, int] | None = None  # equity and unit value of the first row that has both
         self.events: list[Event] = []
@@ -113,19 +114,18 @@ class Replayer:
         gone = book is not None and equity_gone(book)
         reading = self._read(seen, book)
         self._watch(seen, reading.measures, drawdown, gone, ballots, book)
+        self.rung = max(self.ladder.rung, seen.ladder)
         found: tuple[Standing, ...] = ()
         if book is not None:
-            book.ladder = self.ladder.rung
+            book.ladder = self.rung
             if drawdown is not None:
                 book.nav, book.high_water_mark = drawdown[1] - drawdown[0], drawdown[1]
             book.measures = reading.measures
             found = standing(book, self.rules)
         verdict, reasons = self._verdict(drawdown, found, gone, reading)
-        called = self.ladder.rung >= Ladder.reduce or (
-            bool(self.events) and any(event.kind == "call_person" for event in self.events)
-        )
+        called = self.rung >= Ladder.reduce or (bool(self.events) and any(event.kind == "call_person" for event in self.events))
         leverage = None if book is None else leverage_bp(book)
-        row = Row(seen.text, verdict, self.ladder.rung, called, drawdown, leverage, reasons, seen=reading)
+        row = Row(seen.text, verdict, self.rung, called, drawdown, leverage, reasons, seen=reading)
         if not ballots:
             yield row
         for proposal, votes in ballots.items():
@@ -239,7 +239,7 @@ class Replayer:
             reasons.append("max_daily_loss_pct")
         if not self.policy:
             reasons.append("no_policy")
-        broken, rung = bool(reasons), self.ladder.rung
+        broken, rung = bool(reasons), self.rung
         if rung >= Ladder.reduce:
             reasons.append(f"ladder:{rung.name}")
         if drawdown is None:

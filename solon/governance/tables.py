@@ -1,7 +1,8 @@
 """The CSV files of a replay, read strictly: states (one row for a time and a symbol) and votes.
 
-Columns have the names of the STATE record: `ts`, account columns (the same in every row of one time), and position columns. Times
-carry their offset, one offset in the file, and never go back. An empty cell is a missing value, which is UNKNOWN and never 0.
+Columns have the names of the STATE record: `ts` (and `as_of`, which says the same), account columns, which are the same in every
+row of one time (`ladder` among them: it can make a row stricter, never milder), and position columns. Times carry their offset,
+one offset in the file, and never go back. An empty cell is a missing value, which is UNKNOWN and never 0.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ from typing import Any
 
 from solon.errors import nearest
 from solon.policy.council import DECISIONS, Vote
-from solon.policy.parsing import MEASURES, decimal, parse_state, timestamp
-from solon.policy.types import MICROSECONDS, Position, Refused, State, field_names
+from solon.policy.parsing import MEASURES, decimal, parse_ladder, parse_state, timestamp
+from solon.policy.types import MICROSECONDS, Ladder, Position, Refused, State, field_names
 
 ACCOUNT = (
     "currency", "cash", "maintenance_margin", "nav_unit", "high_water_mark", "day_open_equity", "equity_24h_ago", "accrued",
     "fees",
 )  # fmt: skip
 POSITION = tuple(name for name in field_names(Position) if name != "symbol")
-STATES = ("ts", "symbol", *ACCOUNT, *MEASURES, *POSITION)
+STATES = ("ts", "as_of", "ladder", "symbol", *ACCOUNT, *MEASURES, *POSITION)
 VOTES = ("ts", "proposal_id", "voter", "role", "decision", "proposed_action", "confidence_pct")
 
 
@@ -39,6 +40,7 @@ class Snapshot:
     high: Decimal | None
     measures: dict[str, Decimal | None]
     state: State | None
+    ladder: Ladder = Ladder.normal  # the rung that the file itself states
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,7 @@ def _levels(path: Path, places: dict[str, int], rows: Iterator[tuple[int, list[s
     if "nav_unit" not in places:
         raise Refused("missing_field", f"{path}:1: expected the column 'nav_unit', or 'cash' and positions", mend="add it")
     ts, nav, high = places["ts"], places["nav_unit"], places.get("high_water_mark")
+    stated: list[str] = [name for name in ("as_of", "ladder") if name in places]
     measured = [(name, places[name]) for name in MEASURES if name in places]
     last = None
     for line, row in rows:
@@ -164,7 +167,15 @@ def _levels(path: Path, places: dict[str, int], rows: Iterator[tuple[int, list[s
         measures = {name: decimal(row[place], f"{path}:{line}: {name}") if row[place] else None for name, place in measured}
         value = decimal(row[nav], f"{path}:{line}: nav_unit") if row[nav] else None
         mark = decimal(row[high], f"{path}:{line}: high_water_mark") if high is not None and row[high] else None
-        yield Snapshot(at, row[ts], line, value, mark, measures, None)
+        said = {name: row[places[name]] for name in stated if row[places[name]]}
+        yield Snapshot(at, row[ts], line, value, mark, measures, None, _stated(said, at, f"{path}:{line}"))
+
+
+def _stated(cells: dict[str, str], at: int, where: str) -> Ladder:
+    """The rung that a row states, normal without one; a row's state is that of its own time."""
+    if "as_of" in cells and timestamp(cells["as_of"], f"{where}: as_of")[0] != at:
+        raise Refused("bad_choice", f"{where}: as_of: expected the row's ts, got {cells['as_of']}", mend="leave the column out")
+    return parse_ladder(cells["ladder"], f"{where}: ladder") if "ladder" in cells else Ladder.normal
 
 
 def _full(path: Path, places: dict[str, int], rows: Iterator[tuple[int, list[str]]], times: _Times) -> Iterator[Snapshot]:
@@ -189,7 +200,7 @@ def _snapshot(path: Path, group: list[dict[str, str]], at: int, line: int) -> Sn
     first, where = group[0], f"{path}:{line}"
     account = {name: first[name] for name in (*ACCOUNT, *MEASURES) if name in first}
     for offset, cells in enumerate(group):
-        differing = [name for name in (*ACCOUNT, *MEASURES) if cells.get(name) != first.get(name)]
+        differing = [name for name in ("as_of", "ladder", *ACCOUNT, *MEASURES) if cells.get(name) != first.get(name)]
         if differing:
             raise Refused(
                 "bad_choice",
@@ -205,7 +216,8 @@ def _snapshot(path: Path, group: list[dict[str, str]], at: int, line: int) -> Sn
         raise Refused(error.code, f"{where}: {error.what}", mend=error.mend) from error
     except KeyError as error:
         raise Refused("missing_field", f"{where}: expected {error.args[0]!r}, got none", mend="fill it in") from error
-    return Snapshot(at, first["ts"], line, state.nav_unit, state.high_water_mark, dict(state.measures), state)
+    rung = _stated(first, at, where)
+    return Snapshot(at, first["ts"], line, state.nav_unit, state.high_water_mark, dict(state.measures), state, rung)
 
 
 def _position(cells: dict[str, str], ts: str) -> dict[str, str]:

@@ -361,8 +361,12 @@ def _block(result: Assessment, code: str, outcome: Outcome, text: str) -> None:
 
 def _position_pct(trade: Trade, quantity: int) -> str:
     """Size of the position that `quantity` of this order leaves, in percent of equity, rounded up."""
-    line, equity = trade.line, trade.equity
-    if not quantity or line is None or not equity or equity <= 0:
+    line = trade.line
+    if not quantity or line is None or trade.equity is None:
+        return "0"
+    slip = ceil_div(quantity * line.slip_per_unit(trade.buy, trade.limit) * (line.factor or 0), UNIT)
+    equity = trade.equity + trade.slip - slip  # what is left after this quantity, not after the one asked for
+    if equity <= 0:
         return "0"
     value = ceil_div(quantity * trade.price * (line.factor or 0), UNIT)
     near = line.long_side if trade.buy else line.short_side

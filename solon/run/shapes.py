@@ -254,10 +254,12 @@ def states_row_schema() -> dict[str, Any]:
     """A row of STATES.csv: one for a time and a symbol."""
     from solon.governance.tables import ACCOUNT, POSITION
     from solon.policy.parsing import MEASURES
+    from solon.policy.types import Ladder
 
     columns: dict[str, Any] = {"ts": Time, "symbol": Text} | dict.fromkeys((*ACCOUNT, *MEASURES, *POSITION), Decimal)
-    words, times = ("currency", "issuer", "sector"), ("priced_at", "opened_at")
-    return _cells(columns | dict.fromkeys(words, Text) | dict.fromkeys(times, Time), ("ts",))
+    words, times = ("currency", "issuer", "sector"), ("as_of", "priced_at", "opened_at")
+    columns |= dict.fromkeys(words, Text) | dict.fromkeys(times, Time) | {"ladder": {"enum": [rung.name for rung in Ladder]}}
+    return _cells(columns, ("ts",))
 
 
 def votes_row_schema() -> dict[str, Any]:

@@ -120,3 +120,15 @@ def test_the_installed_command_says_the_same(tmp_path: Path) -> None:
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 2
     assert "error" in json.loads(done.stdout)
+
+
+def test_verbs_that_write_print_the_manifest(tmp_path: Path, solon: Callable[..., Said]) -> None:
+    write(tmp_path / "laws.jsonl", LAWS, LAWS | {"example_id": "eth_000002"})
+    for words in (
+        ("generate", "governed", "-n", 10, "-o", "g.jsonl"),
+        ("dedupe", "laws.jsonl", "-o", "d.jsonl"),
+        ("export", "laws.jsonl", "--format", "alpaca", "-o", "a.json"),
+    ):
+        said = solon(*words, "--json")
+        told = json.loads(said.stdout)
+        assert said.returncode == 0 and told["path"] == words[-1] and told["sha256"] == sha256_of(tmp_path / told["path"])

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from solon.errors import InputError
+from solon.governance.home import read_ledger
 from solon.governance.replay import replay
 from solon.ledger.keys import read_public
 from solon.ledger.proofs import verify_file
@@ -232,3 +233,24 @@ def test_other_refusals(tmp_path: Path) -> None:
         replay(tmp_path / "none.csv", "trading", out=tmp_path / "o2")
     with pytest.raises(InputError, match="empty folder"):
         replay(states, "trading", out=tmp_path)
+
+
+def test_rows_may_repeat_as_of_and_state_a_rung(tmp_path: Path) -> None:
+    """All names of the STATE record that a row can hold are read; a stated rung tightens its own row and loosens none."""
+    lines = ["ts,as_of,ladder,symbol,qty,mark,cash,nav_unit"]
+    for minute, rung, nav in ((0, "reduce", "100"), (1, "normal", "100"), (2, "normal", "88")):
+        at = f"2026-03-02T10:{minute:02d}:00Z"
+        lines.append(f"{at},{at},{rung},A,1,100,99900,{nav}")
+    states = write(tmp_path / "s.csv", "\n".join(lines) + "\n")
+    replay(states, "trading", out=tmp_path / "out", plots=False)
+    assert [row["ladder"] for row in rows(tmp_path / "out")] == ["reduce", "normal", "reduce"]
+    assert [row["verdict"] for row in rows(tmp_path / "out")][:2] == ["deny", "allow"]
+    read_ledger(tmp_path / "out" / "ledger.db").close()  # the only public key beside it is the one
+    other = lines[0] + "\n" + lines[1].replace(",2026-03-02T10:00", ",2026-03-02T11:00") + "\n"
+    with pytest.raises(Refused, match="as_of: expected the row's ts"):
+        replay(write(tmp_path / "t.csv", other), "trading", out=tmp_path / "other", ledger=False, plots=False)
+    with pytest.raises(Refused, match="ladder: expected one of normal"):
+        replay(
+            write(tmp_path / "u.csv", "ts,ladder,nav_unit\n2026-03-02T10:00:00Z,odd,1\n"),
+            "trading", out=tmp_path / "odd", ledger=False, plots=False,
+        )  # fmt: skip

@@ -78,6 +78,9 @@ def test_multiplier_fx_and_bad_limit_price() -> None:
     assert largest_allowed(order("1", symbol="ES"), state(future), rules).qty == "8"
     # A buy at 110 against a mark of 100 counts at 110 and loses 10 a share at once: 110 q <= 0.2 (100,000 - 10 q), q = 178.57
     assert largest_allowed(order("100", limit_price="110"), state(), rules).qty == "178"
+    # 178 x 110 = 19,580 of the 98,220 that is then left: 19.94 %, whatever quantity was asked for
+    shown = [assess(order(qty, limit_price="110"), state(), rules).largest_allowed for qty in ("100", "1000")]
+    assert [(size.qty, size.size_pct) for size in shown] == [("178", "19.94")] * 2
 
 
 def test_leveraged_products() -> None:

@@ -157,3 +157,33 @@ def test_signals_leave_with_their_code(tmp_path: Path, number: int, code: int) -
     assert process.returncode == code, err
     assert "the same command goes on" in err
     assert not (tmp_path / "run/pairs.jsonl").exists()
+
+
+def test_every_verb_but_the_talk_offers_json() -> None:
+    """`--json` is promised for every verb; only `chat`, which is a conversation, has none."""
+    import typer
+
+    def leaves(command, words=()):
+        inner = getattr(command, "commands", None)
+        return [(words, command)] if inner is None else [x for n, c in inner.items() for x in leaves(c, (*words, n))]
+
+    lacking = [
+        " ".join(words)
+        for words, command in leaves(typer.main.get_command(cli.app))
+        if not any("--json" in parameter.opts for parameter in command.params)
+    ]
+    assert lacking == ["chat"]
+
+
+@pytest.mark.parametrize("words", [("schema", "--json"), ("schema", "pair", "--json"), ("init", "mine", "--json")])
+def test_small_verbs_print_one_object(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run(*words)
+    assert code == 0 and isinstance(json.loads(out), dict)
+
+
+def test_a_wrong_word_in_a_constitution_names_the_choices_and_the_mend(run, tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("solon: 1\nid: y\nversion: 1\ntitle: T\nprecedence: sideways\nlimits:\n  max_position_size_pct: 20\n")
+    code, _, err = run("check", str(path))
+    assert code == 2 and "c.yaml:5: precedence: expected one of ordered, weighed, got 'sideways'" in err and "mend: " in err
