@@ -123,7 +123,8 @@ def of_nano() -> Iterator[Case]:
     empty = sum(not reply.text.strip() for reply in said)
     yield (
         "nano: replies with actionable detail",
-        f"{len(found)} of {len(said):,} ({empty} empty)",
+        f"{len(found)} of {len(said):,} ({empty} empty)"
+        + "".join(f"; {hit.kind} {hit.match!r} in: {text}" for text, hit in found[:3]),
         not found and len(said) == len(asked),
     )
 
