@@ -127,3 +127,11 @@ def test_data_files_fit(tmp_path: Path) -> None:
     assert complaints("data_manifest", manifest_of(tmp_path / "laws.jsonl")) == []
     split_file(tmp_path / "laws.jsonl", tmp_path / "split", test=0.3)
     assert complaints("split", json.loads((tmp_path / "split/split.json").read_text())) == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples/presets").glob("*.yaml")), ids=lambda path: path.stem)
+def test_presets_fit_whichever_yaml_reads_them(path: Path) -> None:
+    """YAML 1.1 readers take `2e-4` for text; a preset writes its rates so that every reader sees a number."""
+    import yaml
+
+    assert complaints("config", yaml.safe_load(path.read_text())) == []
