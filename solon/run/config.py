@@ -318,10 +318,30 @@ def plain_config(config: RunConfig) -> dict[str, Any]:
     return config.model_dump(mode="json", exclude={"train": {"sft": once, "dpo": once}})
 
 
+def _float(representer: Any, value: float) -> Any:
+    """A float that readers of YAML 1.1 take for a number too: they ask for a point before the exponent."""
+    text = repr(value)
+    shown = text.replace("e", ".0e") if "e" in text and "." not in text else text
+    return representer.represent_scalar(
+        "tag:yaml.org,2002:float", {"inf": ".inf", "-inf": "-.inf", "nan": ".nan"}.get(text, shown)
+    )
+
+
 def render_config(config: RunConfig) -> str:
     """The configuration as YAML, every setting shown."""
     stream = StringIO()
     yaml = _yaml()
     yaml.version = None
+    yaml.representer.add_representer(float, _float)
     yaml.dump(plain_config(config), stream)
     return stream.getvalue()
+
+
+def same_settings(there: str, here: str) -> bool:
+    """Whether two rendered configurations say the same but for `out`, however they write it."""
+    try:
+        read = [_yaml_value(text, "config.yaml") for text in (there, here)]
+    except ConfigError:
+        return False
+    first, second = ({**values, "out": None} if isinstance(values, dict) else None for values in read)
+    return first is not None and first == second

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from solon.errors import ConfigError, InputError
-from solon.run.config import RunConfig, load_config, plain_config, render_config
+from solon.run.config import RunConfig, load_config, plain_config, render_config, same_settings
 
 
 def test_later_words_win(tmp_path: Path) -> None:
@@ -105,3 +105,14 @@ def test_a_measurement_takes_every_prompt_but_those_for_training(tmp_path: Path)
     file.write_text("prompt,split\na,train\n")
     with pytest.raises(InputError, match="at least one held-out row"):
         prepare_evaluation(load_config(None, {"prompts": str(file)}))
+
+
+def test_the_written_configuration_means_the_same_to_every_yaml_reader() -> None:
+    """`5e-05` is text in YAML 1.1, which PyYAML reads."""
+    import yaml
+
+    config = RunConfig()
+    assert yaml.safe_load(render_config(config)) == plain_config(config)
+    older = render_config(config).replace("5.0e-05", "5e-05")
+    assert older != render_config(config) and same_settings(older, render_config(config))  # a run begun before goes on
+    assert not same_settings(older.replace("seed: 0", "seed: 1"), older) and not same_settings("a: [", older)
