@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 import solon
 from solon.cli import constitutions, data, decisions, job, lab, ledger, machine, review, signing
-from solon.cli.output import explain
+from solon.cli.output import emit, explain
 from solon.errors import ConfigError, EnvironmentRefused, SolonError
 
 app = typer.Typer(
@@ -112,6 +112,15 @@ def _signals() -> Iterator[None]:
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
 
+def _leave(how: str, code: int, as_json: bool) -> NoReturn:
+    """The last words of a command that was told to stop."""
+    said = "finished work is kept, the same command goes on from there"
+    if as_json:
+        emit({"error": how, "mend": said, "exit_code": code})
+    print(f"{how}; {said}", file=sys.stderr)
+    sys.exit(code)
+
+
 def main() -> None:
     """Run the command line; every deliberate error becomes one message and its exit code."""
     for name, value in ENVIRONMENT.items():
@@ -125,11 +134,9 @@ def main() -> None:
         explain(error, as_json=wants_json)
         sys.exit(error.exit_code)
     except Terminated:
-        print("terminated; finished work is kept, the same command goes on from there", file=sys.stderr)
-        sys.exit(143)
+        _leave("terminated", 143, wants_json)
     except (Interrupted, KeyboardInterrupt):
-        print("interrupted; finished work is kept, the same command goes on from there", file=sys.stderr)
-        sys.exit(130)
+        _leave("interrupted", 130, wants_json)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)

@@ -146,15 +146,16 @@ def test_help_is_quick() -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_signals_leave_with_their_code(tmp_path: Path, number: int, code: int) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "solon", "run", "--out", str(tmp_path / "run")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    command = [sys.executable, "-m", "solon", "run", "--out", str(tmp_path / "run"), "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     deadline = time.monotonic() + 60
     while not (tmp_path / "run/journal.sqlite").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     time.sleep(1)
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == code, err
+    assert json.loads(out)["exit_code"] == code
     assert "the same command goes on" in err
     assert not (tmp_path / "run/pairs.jsonl").exists()
 
