@@ -87,6 +87,8 @@ def ledger_show(
     if as_json:
         emit({"entries": records})
         return
+    if not records:
+        print(f"no entry of kind {kind}; solon ledger verify lists the kinds" if kind else "no entries")
     for record in records:
         body = record["body"]
         verdict = body.get("verdict", {}).get("outcome", "") if isinstance(body, dict) else ""

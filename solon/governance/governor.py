@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from solon.constitution import Constitution, load, parse_text, render
@@ -80,7 +81,7 @@ class Governor:
 
     def __init__(
         self,
-        constitution: Constitution | str,
+        constitution: Constitution | str | Path,
         *,
         ledger: Ledger | None = None,
         switch: Switch | None = None,
@@ -100,7 +101,7 @@ class Governor:
         Raises:
             ConstitutionError, IntegrityError: not the pinned one, an older version, or a change that was not signed.
         """
-        self.constitution = load(constitution) if isinstance(constitution, str) else constitution
+        self.constitution = constitution if isinstance(constitution, Constitution) else load(constitution)
         self.hash = self.constitution.hash
         if pinned and pinned != self.hash:
             raise IntegrityError(f"constitution: expected {pinned[:12]}…, got {self.hash[:12]}…", mend="load the pinned version")

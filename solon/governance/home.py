@@ -119,7 +119,7 @@ class Home:
         return VoterMemory(folder / f"{key.id[:16]}.db")
 
     @contextmanager
-    def governor(self, constitution: Constitution | str, *, change: Envelope | None = None) -> Iterator[Governor]:
+    def governor(self, constitution: Constitution | str | Path, *, change: Envelope | None = None) -> Iterator[Governor]:
         """Everything opened, and closed afterwards. Without a registry nobody can approve, stop by signature, or resume."""
         switch = self.switch()
         ledger = open_ledger(self.ledger_path)

@@ -53,7 +53,7 @@ class Summary:
 
 def replay(
     states: Path | str,
-    constitution: Constitution | str,
+    constitution: Constitution | str | Path,
     *,
     out: Path | str,
     votes: Path | str | None = None,
@@ -72,7 +72,7 @@ def replay(
     Raises:
         Refused: a file is malformed (code and line). InputError: the folder is in use.
     """
-    chosen = load(constitution) if isinstance(constitution, str) else constitution
+    chosen = constitution if isinstance(constitution, Constitution) else load(constitution)
     rules = compile_rules(chosen)
     if confirmations is not None:
         rules = replace(rules, bounds={**rules.bounds, "kill_confirmations": confirmations})

@@ -63,9 +63,9 @@ class SafetyReport:
         return "\n".join(lines)
 
 
-def safety_report(constitution: Constitution | str, *, run: Path | str | None = None, schedules: int = 60) -> SafetyReport:
+def safety_report(constitution: Constitution | str | Path, *, run: Path | str | None = None, schedules: int = 60) -> SafetyReport:
     """Run the nine tests. Without a run the six that need one are NOT RUN, and the report fails."""
-    chosen = load(constitution) if isinstance(constitution, str) else constitution
+    chosen = constitution if isinstance(constitution, Constitution) else load(constitution)
     six = _six(Path(run)) if run is not None else [not_run(name, "no run was given: --run runs/NAME") for name in SIX]
     three = [limits_drill(chosen), consensus_drill(chosen, schedules=schedules), emergency_drill(chosen)]
     return SafetyReport((*six, *three), chosen.hash, "" if run is None else str(run))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from solon.constitution import load, parse_text, render
+from solon.constitution import load, parse_text, render, source_file
 from solon.errors import ConstitutionError, InputError, IntegrityError
 from solon.governance import governor as module
 from solon.governance.change import consensus_needed, keys_needed, sign_change
@@ -33,6 +35,13 @@ def book(tmp_path: Path):  # type: ignore[no-untyped-def]
     made = ledger(tmp_path)
     yield made
     made.close()
+
+
+@pytest.mark.parametrize("kind", [str, Path, load])
+def test_a_constitution_is_given_by_path_or_as_itself(kind: Callable[[str], Any], tmp_path: Path) -> None:
+    file = tmp_path / "own.md"
+    file.write_text(source_file("trading").read_text(encoding="utf-8"), encoding="utf-8")
+    assert Governor(kind(str(file))).decide(order("900", id="b"), state()).outcome == "deny"
 
 
 def test_allow_deny_and_what_the_log_holds(book: Ledger) -> None:
