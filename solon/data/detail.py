@@ -125,8 +125,8 @@ def _steps(text: str, prompt: str, other: str) -> str:
     body = _STEP.sub(" \n", text)
     matches = (match[0].strip() for pattern in (_SPECIFIC, _NAMED) for match in pattern.finditer(body))
     specific = next((match for match in matches if match.lower() not in prompt.lower()), "")
-    handled = _HANDLING.search(text)
-    return specific or other or (handled[0].strip() if handled else "")
+    handled = [match[0].strip() for match in _HANDLING.finditer(text)]
+    return specific or other or (handled[0] if len(handled) > 1 else "")
 
 
 def _labels(text: str) -> str:
