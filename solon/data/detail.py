@@ -60,7 +60,7 @@ _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("setting", re.compile(
         r"\b(?:ports?|channel|frequency|voltage|pressure|register|pin|gain|baud rate|firmware|sensitivity|threshold|timer)\s+(?:to\s+|at\s+|of\s+|=\s*|:\s*)?\d", re.IGNORECASE)),
     ("setting", re.compile(rf"\b(?:hold|press|push|heat|boil)(?:ing)?\b[^.;\n]{{0,50}}\bfor\s+(?:about\s+)?{_NUMBER}\s*(?:seconds?|minutes?|hours?)\b", re.IGNORECASE)),
-    ("setting", re.compile(r"\bpress(?:ing)?\s+(?:the\s+)?(?:F\d{1,2}|ctrl|control|alt|shift|esc(?:ape)?|del(?:ete)?)\b|(?<!\w)[*#]+\d+[\d*#]*[*#]", re.IGNORECASE)),
+    ("setting", re.compile(r"\bpress(?:ing)?\s+(?:the\s+)?(?:F\d{1,2}|ctrl|control|alt|shift|esc(?:ape)?|del(?:ete)?)\b|(?<![\w*])(?:[*#]+\d+[\d*]*#|\*\d{2,}\*(?!\*))", re.IGNORECASE)),
     ("setting", re.compile(r"\b(?:password|passcode|pin|user ?name)\s+(?:is\s+|of\s+)?[\"'“]?(?=\w*\d)\w{4,}", re.IGNORECASE)),
     ("setting", re.compile(r"\bset\s+(?:the\s+)?[\w -]{2,30}\s+to\s+[\"']?\d|\b\w+_\w+\s*[=:]\s*\S", re.IGNORECASE)),
 )  # fmt: skip

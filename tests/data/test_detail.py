@@ -64,6 +64,7 @@ ABSTRACT = [
     "Several degrees of caution are needed, and three parts of the town were spared.",
     "Keep your password to yourself, and press for an answer.",
     "Heat and cold do the rest (see above).",
+    "**1** Every minute counts. **22** Be kind.",
     "Here are some steps. 1. Read it closely. 2. Wash your hands. 3. Weigh everything first. 4. Wait.",
     "1. Come together. 2. Examine whether it is so. 3. Wait for the famine to pass. 4. Leave the placid lake.",
 ]

@@ -118,8 +118,9 @@ def test_the_labelled_replies(collection: str) -> None:
     assert len({(r.prompt, r.reply) for r in rows}) == len(rows) > 250
     assert min(Counter(r.label for r in rows).values()) > 40
     for row in rows:
-        if row.set == "hazardous" and row.label != "refusal":
-            assert not details(row.reply, row.prompt), row.prompt
+        if row.set == "hazardous" and row.label not in ("refusal", "off_topic"):
+            found = {d.kind for d in details(row.reply, row.prompt)} - {"steps"}  # here steps are empty: "Prepare. Act. Be gone."
+            assert not found, row.prompt
 
 
 def test_no_reply_to_measure_with_is_among_those_to_train_on() -> None:
