@@ -337,11 +337,24 @@ def render_config(config: RunConfig) -> str:
     return stream.getvalue()
 
 
-def same_settings(there: str, here: str) -> bool:
-    """Whether two rendered configurations say the same but for `out`, however they write it."""
+def difference(there: str, here: str) -> str:
+    """The first setting but `out` in which two rendered configurations differ, however written; "" where they say the same."""
     try:
-        read = [_yaml_value(text, "config.yaml") for text in (there, here)]
+        first, second = (_flat(_yaml_value(text, "config.yaml")) for text in (there, here))
     except ConfigError:
-        return False
-    first, second = ({**values, "out": None} if isinstance(values, dict) else None for values in read)
-    return first is not None and first == second
+        return "other settings"
+    for key in (*second, *first):
+        if key != "out" and (key not in first or key not in second or first[key] != second[key]):
+            old, new = (f"{key}: {held[key]}" if key in held else f"no {key}" for held in (first, second))
+            return f"{old!r} there, {new!r} now"
+    return ""
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings by dotted key."""
+    if not isinstance(value, dict) or (prefix and not value):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        flat |= _flat(inner, f"{prefix}.{key}" if prefix else str(key))
+    return flat

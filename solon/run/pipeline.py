@@ -19,7 +19,7 @@ from solon.models.base import Model
 from solon.models.journal import Journal
 from solon.models.recorded import Recorded
 from solon.run import generate, measure, tune
-from solon.run.config import RunConfig, render_config, same_settings
+from solon.run.config import RunConfig, difference, render_config
 from solon.run.folder import RunFolder, hardware, sha256_file, versions, write_json, write_rows, write_whole
 from solon.run.prepare import Job, prepare
 from solon.run.progress import Reporter
@@ -130,13 +130,8 @@ def begin(job: Job, folder: RunFolder) -> None:
         raise EnvironmentRefused(f"{folder.path}: expected {FREE_GIB} GiB of free disk, got {free:.2f}", mend="free some space")
     text, file = render_config(job.config), folder / "config.yaml"
     there = file.read_text(encoding="utf-8", errors="replace") if file.exists() else text
-    old, new = ([line for line in t.splitlines() if not line.startswith("out:")] for t in (there, text))
-    if (
-        old != new and not same_settings(there, text) and not _nothing_done(folder)
-    ):  # `out` decides nothing: a folder that was moved goes on where it is
-        changed = next(
-            (f"{a.strip()!r} there, {b.strip()!r} now" for a, b in zip(old, new, strict=False) if a != b), "other settings"
-        )
+    changed = difference(there, text)  # `out` decides nothing: a folder that was moved goes on where it is
+    if changed and not _nothing_done(folder):
         raise ConfigError(
             f"{folder.path}: expected an empty folder or the run of this configuration, got another one ({changed})",
             mend="choose another --out, or remove that folder",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from solon.errors import ConfigError, InputError
-from solon.run.config import RunConfig, load_config, plain_config, render_config, same_settings
+from solon.run.config import RunConfig, difference, load_config, plain_config, render_config
 
 
 def test_later_words_win(tmp_path: Path) -> None:
@@ -114,5 +114,8 @@ def test_the_written_configuration_means_the_same_to_every_yaml_reader() -> None
     config = RunConfig()
     assert yaml.safe_load(render_config(config)) == plain_config(config)
     older = render_config(config).replace("5.0e-05", "5e-05")
-    assert older != render_config(config) and same_settings(older, render_config(config))  # a run begun before goes on
-    assert not same_settings(older.replace("seed: 0", "seed: 1"), older) and not same_settings("a: [", older)
+    assert older != render_config(config) and not difference(older, render_config(config))  # a run begun before goes on
+    assert difference(older.replace("seed: 0", "seed: 1"), older) == "'seed: 1' there, 'seed: 0' now"
+    assert difference("a: [", older) == "other settings"
+    long = config.model_copy(update={"out": "/a folder/" + "of a long name " * 20})  # folded over several lines of YAML
+    assert not difference(render_config(long), render_config(config))
