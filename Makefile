@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOLON := $(BIN)/solon
 # Two OpenMP threads beside a busy core wait by spinning and slow each other down; sleep instead.
-export GOMP_SPINCOUNT ?= 0
+export GOMP_SPINCOUNT ?= 1000
 export TOKENIZERS_PARALLELISM ?= false
 
 .PHONY: setup demo test check lint bench proof clean

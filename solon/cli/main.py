@@ -29,12 +29,13 @@ app = typer.Typer(
 
 
 # Progress is ours to show (rich, on stderr); the libraries' own bars and remarks would be mixed into it. Threads of OpenMP that
-# wait by spinning cost a factor of ten as soon as another program uses a core, so they sleep; read when torch is first loaded.
+# wait by spinning for long cost a factor of ten as soon as another program uses a core, those that never spin a third of speed
+# when the machine is free: a thousand turns lose neither (design/LOG.md). Read when torch is first loaded.
 ENVIRONMENT = {
     "TQDM_DISABLE": "1",
     "TRANSFORMERS_VERBOSITY": "error",
     "TOKENIZERS_PARALLELISM": "false",
-    "GOMP_SPINCOUNT": "0",
+    "GOMP_SPINCOUNT": "1000",
     "OMP_WAIT_POLICY": "PASSIVE",
 }
 
