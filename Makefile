@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOLON := $(BIN)/solon
-# Two OpenMP threads beside a busy core wait by spinning and slow each other down; sleep instead.
+# Two OpenMP threads beside a busy core that spin for long slow each other down; sleep after a thousand turns.
 export GOMP_SPINCOUNT ?= 1000
 export TOKENIZERS_PARALLELISM ?= false
 
