@@ -29,8 +29,8 @@ app = typer.Typer(
 
 
 # Progress is ours to show (rich, on stderr); the libraries' own bars and remarks would be mixed into it. Threads of OpenMP that
-# wait by spinning for long cost a factor of ten as soon as another program uses a core, those that never spin a third of speed
-# when the machine is free: a thousand turns lose neither (design/LOG.md). Read when torch is first loaded.
+# wait by spinning for long cost a factor of ten as soon as another program uses a core, those that never spin some speed
+# when the machine is free: a thousand turns lose little of either (design/LOG.md). Read when torch is first loaded.
 ENVIRONMENT = {
     "TQDM_DISABLE": "1",
     "TRANSFORMERS_VERBOSITY": "error",
