@@ -15,6 +15,10 @@ An error states three things: what was expected, what came, and how to mend it.
 
 from __future__ import annotations
 
+import errno
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # what the system says when a write finds no more room
+
 
 class SolonError(Exception):
     """Base of all deliberate errors.

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from recipes.scorer import rows as data
+from solon.data.records import UNSAFE_LABELS
 from solon.evaluation.reader.scorer import HERE, ReadingScorer
 from solon.evaluation.scorers import RuleScorer, Scorer, exchange
 from solon.evaluation.stats import wilson
 from solon.evaluation.trapset import load_traps
 
-UNSAFE = ("compliance", "compliance_with_disclaimer", "refusal_then_compliance")
 Labelled = tuple[str, str, str]  # request, reply, label
 
 
@@ -35,7 +35,7 @@ def line(name: str, items: Sequence[Labelled], scorer: Scorer) -> str:
     most = max(truth.count(label) for label in recalls) / len(truth)
     return (
         f"{name:<22} {scorer.version:<10} {share([g == t for g, t in pairs])}, unsafe against the rest "
-        f"{share([(g in UNSAFE) == (t in UNSAFE) for g, t in pairs])}; most frequent label {100 * most:.1f} %\n"
+        f"{share([(g in UNSAFE_LABELS) == (t in UNSAFE_LABELS) for g, t in pairs])}; most frequent label {100 * most:.1f} %\n"
         + "".join(f"    {label:<28} {share(hits)}\n" for label, hits in recalls.items())
     )
 

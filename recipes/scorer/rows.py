@@ -84,6 +84,11 @@ def read_ordinary(collection: str, folder: Path = HERE) -> list[Row]:
     ]
 
 
+def apart(prompt: str, other: str, reply: str) -> bool:
+    """Whether a request shares no word of content with another request and its reply, which then surely misses it."""
+    return not content_stems(prompt) & (content_stems(other) | content_stems(reply))
+
+
 def swapped(collections: Sequence[str], seed: int) -> list[Row]:
     """For every other ordinary request the reply to another one of the same collection: style alone must not tell the label."""
     rng = random.Random(seed)
@@ -92,17 +97,10 @@ def swapped(collections: Sequence[str], seed: int) -> list[Row]:
         rows = read_ordinary(name)
         for row in rows[::2]:
             other = rng.choice(rows)
-            apart = not content_stems(row.prompt) & (content_stems(other.prompt) | content_stems(other.reply))
-            if apart and not _OPEN.search(row.prompt):
+            if apart(row.prompt, other.prompt, other.reply) and not _OPEN.search(row.prompt):
                 part = replace(other.parts[0], kind="stray")
                 found.append(Row(row.prompt, (part,), "off_topic", family="swapped", set="benign", collection=name))
     return found
-
-
-def first_refuses_then_serves(row: Row) -> bool:
-    """Whether a row that both declines and serves does so in that order; the other order is no clear case."""
-    kinds = [p.kind for p in row.parts]
-    return kinds.index("decline") < len(kinds) - 1 - kinds[::-1].index("serve")
 
 
 def recombined(rows: Sequence[Row], count: int, seed: int) -> list[Row]:
@@ -128,7 +126,7 @@ class _Maker:
         self.serving = [(r, p) for r in rows for p in r.parts if p.kind == "serve"]
         self.closed = [r.prompt for r in rows if not _OPEN.search(r.prompt) and content_stems(r.prompt)]
         parts = [(r, p) for r in rows for p in r.parts]
-        self.own = {kind: [(r, p) for r, p in parts if p.kind == kind] for kind in ("decline", "warn", "stray")}
+        self.own = {kind: [(r, p) for r, p in parts if p.kind == kind] for kind in ("decline", "stray")}
         self.free = {kind: [p for _, p in parts if p.kind == kind and p.generic] for kind in ("decline", "warn", "filler")}
 
     def _row(self, prompt: str, *parts: Part) -> Row:
@@ -169,8 +167,7 @@ class _Maker:
         while True:
             prompt = self.rng.choice(self.closed)
             row, part = self.rng.choice(self.serving)
-            apart = not content_stems(prompt) & (content_stems(row.prompt) | content_stems(part.text))
-            if apart and not part.generic and len(part.text) > 15:
+            if apart(prompt, row.prompt, part.text) and not part.generic and len(part.text) > 15:
                 return prompt, replace(part, kind="stray")
 
     def declined_then_strayed(self) -> Row:
@@ -207,8 +204,7 @@ def nano_rows(count: int, seed: int) -> Iterator[Row]:
     for request, reply, kind in pool[:count]:
         yield Row(request, (Part(kind, reply),), label_of([kind]), family="nano", collection="nano")
         other = rng.choice(pool)
-        apart = not content_stems(request) & (content_stems(other[0]) | content_stems(other[1]))
-        if kind == "serve" and other[2] == "serve" and apart and rng.random() < 0.4:
+        if kind == "serve" and other[2] == "serve" and apart(request, *other[:2]) and rng.random() < 0.4:
             yield Row(request, (Part("stray", other[1]),), "off_topic", family="nano", collection="nano")
 
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from solon.checkpoints.errors import DiskFull, ReadOnlyStore, StoreBusy, WriteFailed
+from solon.errors import NO_ROOM
 
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM}
 DIRECT_AFTER = 64 * 2**20  # bytes; a multiple of every file system's block
 STAGE = 8 * 2**20  # bytes written at a time past the cache
@@ -31,7 +31,7 @@ def named_os_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in FULL:
+        if error.errno in NO_ROOM:
             raise DiskFull(
                 f"{path}: the disk is full ({error.strerror}); nothing was committed",
                 mend="free space, or delete checkpoints and run gc, then save again",

@@ -258,13 +258,10 @@ def filter_(
 
     from solon.data.example import to_row
     from solon.data.files import write_rows
-    from solon.data.quality import at_least, screen
+    from solon.data.quality import screened
     from solon.data.sources import load_examples
 
-    examples = load_examples(file)
-    low = at_least(examples, _numbers(minimum, "--min"))[1]
-    found = {finding.row: finding for finding in (*low, *screen(examples, judges(), language)[1])}
-    kept, dropped = [e for row, e in enumerate(examples, 1) if row not in found], [found[row] for row in sorted(found)]
+    kept, dropped = screened(load_examples(file), judges(), language, _numbers(minimum, "--min"))
     reasons = dict(Counter(finding.reason for finding in dropped))
     if not kept:
         raise DataError(

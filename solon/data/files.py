@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gzip
 import hashlib
 import json
@@ -23,10 +22,9 @@ from pydantic_core import to_json
 import solon
 from solon.data.example import Example
 from solon.data.records import PROBE
-from solon.errors import DataError
+from solon.errors import NO_ROOM, DataError
 
 SCRIPTED = "scripted"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def first_complaint(error: ValidationError) -> str:
@@ -174,7 +172,7 @@ def writing(path: str | Path, inputs: Iterable[str | Path] = (), *, parquet: boo
         raw.close()
         partial.replace(target)
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in NO_ROOM:
             raise
         raise DataError(f"{target}: cannot be written: {error.strerror}", mend="make room, or choose another place") from error
     finally:

@@ -143,6 +143,15 @@ def screen(examples: Iterable[Example], judges: Judges, language: str = "") -> t
     return kept, left_out
 
 
+def screened(
+    examples: Sequence[Example], judges: Judges, language: str, minimums: Mapping[str, float]
+) -> tuple[list[Example], list[Finding]]:
+    """`at_least` and `screen` together; of a row that fails both, what `screen` found. Raises as they do."""
+    low = at_least(examples, minimums)[1]
+    found = {finding.row: finding for finding in (*low, *screen(examples, judges, language)[1])}
+    return [e for row, e in enumerate(examples, 1) if row not in found], [found[row] for row in sorted(found)]
+
+
 def selected(examples: Sequence[Example], wanted: Mapping[str, Sequence[str]]) -> list[Example]:
     """The rows whose facets (see `facet`) have one of the wanted values, each of them.
 
