@@ -3,23 +3,24 @@
     assessment = assess(action, state, constitution)
     assessment.verdict.outcome, assessment.verdict.largest_allowed, assessment.text()
 
-The pieces: `rules` (the constitution's numbers), `book` (the account), `limits` (a function per limit), `sizing` (largest order).
+The pieces: `rules` (the constitution's numbers), `book` (the account), `trade` (one order against it), `limits` (a function for
+each limit), `sizing` (the largest order).
 Fail closed: no limits, an unknown owner, anything UNKNOWN that would add risk is denied.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from solon.policy.book import UNIT, Book, Trade, book_of, ceil_div
+from solon.policy.book import UNIT, Book, book_of, ceil_div
 from solon.policy.limits import (
     BREACH,
     NOT_MEASURED,
     OK,
-    UNKNOWN,
     Bound,
     Check,
     Finding,
@@ -29,7 +30,8 @@ from solon.policy.limits import (
     shown,
 )
 from solon.policy.rules import KEPT_ELSEWHERE, Rules, compile_rules
-from solon.policy.sizing import fits, largest, reducible
+from solon.policy.sizing import Sizing, fits, largest, reducible
+from solon.policy.trade import Trade
 from solon.policy.types import SEVERITY_OUTCOME, Action, Ladder, Outcome, Reason, Reasons, Severity, Size, State, Verdict, worst
 from solon.policy.wording import arithmetic, custom_reason, quantity_text, reason
 
@@ -62,14 +64,14 @@ class Assessment:
     """
 
     __slots__ = (
-        "_verdict", "action", "call_person", "custom", "extra", "failing", "findings", "ladder", "largest_qty", "largest_size",
-        "outcome", "path", "reducing", "remedy", "rules", "trade",
+        "_remedy", "_verdict", "action", "call_person", "checks", "custom", "extra", "failing", "findings", "ladder",
+        "largest_qty", "largest_share", "outcome", "path", "reducing", "rules", "trade",
     )  # fmt: skip
 
-    def __init__(self, trade: Trade, rules: Rules, ladder: Ladder) -> None:
-        self.trade, self.action, self.rules, self.ladder = trade, trade.action, rules, ladder
+    def __init__(self, trade: Trade, rules: Rules, checks: tuple[Bound, ...], ladder: Ladder) -> None:
+        self.trade, self.action, self.rules, self.checks, self.ladder = trade, trade.action, rules, checks, ladder
         self.reducing = trade.reducing
-        self.findings: list[tuple[Bound, Finding]] = []
+        self.findings: list[Finding] = []  # one for each of `checks`, or none for a cancel
         self.failing: list[tuple[Check, int]] = []
         self.custom: list[tuple[Any, Fraction | None]] = []
         self.extra: list[Reason] = []
@@ -77,8 +79,8 @@ class Assessment:
         self.outcome: Outcome = "allow"
         self.call_person = False
         self.largest_qty: int | None = None
-        self.largest_size = ""
-        self.remedy: Action | None = None
+        self.largest_share: tuple[int, int] | None = None  # value of the position that it leaves, equity; None stands for 0
+        self._remedy: Action | int | None = None  # an order, or the quantity of an order like this one
         self._verdict: Verdict | None = None
 
     @property
@@ -101,23 +103,35 @@ class Assessment:
     def reasons(self, *, failing_only: bool = False) -> tuple[Reason, ...]:
         """Every limit looked at, those that fail first; or these alone."""
         found, silent = [*self.extra], (NOT_MEASURED, OK) if failing_only else (NOT_MEASURED,)
-        found += [
-            reason(check, finding, self.rules, self.trade) for (check, _), finding in self.findings if finding[0] not in silent
-        ]
+        rules, trade = self.rules, self.trade
+        found += [reason(check, finding, rules, trade) for check, finding in self._found() if finding[0] not in silent]
         found += [custom_reason(rule, measured) for rule, measured in self.custom]
         if failing_only:
             found = [reason for reason in found if reason.status != "ok"]
         return tuple(sorted(found, key=lambda r: (r.status == "ok", -int(r.severity))))
 
+    def _found(self) -> Iterator[tuple[Check, Finding]]:
+        return ((check, finding) for (check, _), finding in zip(self.checks, self.findings, strict=False))
+
     @property
     def not_measured(self) -> tuple[str, ...]:
         """Limits whose measure nobody supplied; the monitor and the ladder keep them."""
-        return tuple(check.key for (check, _), finding in self.findings if finding[0] == NOT_MEASURED)
+        return tuple(check.key for check, finding in self._found() if finding[0] == NOT_MEASURED)
 
     @property
     def largest_allowed(self) -> Size | None:
         """The largest order of this kind that passes, and the size of the position it leaves, in percent of equity."""
-        return None if self.largest_qty is None else Size(quantity_text(self.largest_qty), self.largest_size)
+        if self.largest_qty is None:
+            return None
+        share = self.largest_share
+        return Size(quantity_text(self.largest_qty), "0" if share is None else shown(*share, "percent", up=True))
+
+    @property
+    def remedy(self) -> Action | None:
+        """The order that would pass instead, where there is one."""
+        if isinstance(self._remedy, int):
+            self._remedy = _with_quantity(self.action, self._remedy)
+        return self._remedy
 
     # --- the five sections ---------------------------------------------------------------------------------------------
 
@@ -127,7 +141,7 @@ class Assessment:
         failing = [reason.text for reason in self.verdict.failing]
         if failing:
             return tuple(failing)
-        checked = sum(1 for _, finding in self.findings if finding[0] == OK) + len(self.custom)
+        checked = sum(1 for finding in self.findings if finding[0] == OK) + len(self.custom)
         return (f"All {checked} limits that apply to this action hold.",)
 
     @property
@@ -185,20 +199,20 @@ class Assessment:
         return "\n\n".join(f"{title}\n{body}" for title, body in parts)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Judge:
     """Rules with their checks picked out once; `judge.assess(action, book)` is the hot path."""
 
     rules: Rules
     checks: tuple[Bound, ...]
-    sized: tuple[Bound, ...]
+    sizing: Sizing
 
     @classmethod
     def of(cls, constitution: Any, **settings: Any) -> Judge:
         """Compile a constitution (or a mapping of limits, or `Rules`)."""
         rules = compile_rules(constitution, **settings)
         checks = checks_of(rules)
-        return cls(rules, checks, tuple(pair for pair in checks if pair[0].sized))
+        return cls(rules, checks, Sizing.of(checks))
 
     def assess(self, action: Action, book: Book, *, approved: bool = False, size: bool = True) -> Assessment:
         """Judge an action against a book. `approved`: a person approved this very exit (a flatten plan while killed).
@@ -207,23 +221,23 @@ class Judge:
         """
         rules = self.rules
         trade = Trade(book, action, rules.max_price_age, rules.max_state_age)
-        result = Assessment(trade, rules, effective_ladder(trade, rules))
+        result = Assessment(trade, rules, self.checks, effective_ladder(trade, rules))
         if action.kind == "cancel":
             result.path.append("cancel: always possible")
             return result
-        findings, failing = result.findings, result.failing
-        for pair in self.checks:
-            check, bound = pair
+        add = result.findings.append
+        for check, bound in self.checks:
             finding = check.function(trade, bound, rules)
-            findings.append((pair, finding))
-            if finding[0] in (BREACH, UNKNOWN):
-                failing.append((check, finding[0]))
-        for rule in rules.custom:
-            result.custom.append((rule, rule.measured(trade)))
+            add(finding)
+            status = finding[0]
+            if status != OK and status != NOT_MEASURED:
+                result.failing.append((check, status))
+        if rules.custom:
+            result.custom = [(rule, rule.measured(trade)) for rule in rules.custom]
         _decide(result, approved)
         if size:
             self._size(result, approved)
-            result.largest_size = _position_pct(trade, result.largest_qty or 0)
+            result.largest_share = _share_left(trade, result.largest_qty or 0)
         return result
 
     def _size(self, result: Assessment, approved: bool) -> None:
@@ -233,15 +247,15 @@ class Judge:
             result.largest_qty = reducible(trade) if action.kind != "stop" else trade.qty
             return
         if result.allowed:
-            result.largest_qty = max(trade.qty, largest(trade, self.rules, self.sized))
+            result.largest_qty = max(trade.qty, largest(trade, self.rules, self.sizing))
             return
         # What size can cure has every other limit already passed; `largest` verifies the rest.
-        quantity = largest(trade, self.rules, self.sized) if _cured_by_size(result) else 0
+        quantity = largest(trade, self.rules, self.sizing) if _cured_by_size(result) else 0
         exit_room = min(reducible(trade), trade.qty)
         if exit_room > quantity and self._passing(trade, _with_quantity(action, exit_room), approved):
             quantity = exit_room
         result.largest_qty = quantity
-        result.remedy = _with_quantity(action, quantity) if quantity else self._with_stop(result, approved)
+        result._remedy = quantity or self._with_stop(result, approved)
 
     def _passing(self, trade: Trade, action: Action, approved: bool) -> Action | None:
         again = self.assess(action, trade.book, approved=approved, size=False)
@@ -251,16 +265,16 @@ class Judge:
         """Where only the stop is missing or misplaced: the same order with a stop a tenth from its entry, as large as passes."""
         trade, action = result.trade, result.action
         failing = {r.code for r in result.reasons(failing_only=True) if r.severity >= Severity.medium}
-        blocking = failing - {"max_risk_per_trade_pct"} - {pair[0].key for pair in self.sized}
+        blocking = failing - {"max_risk_per_trade_pct"} - self.sizing.keys
         if blocking != {"stop_loss_required"} or trade.blind or not trade.entry:
             return None
         entry = Decimal(trade.entry).scaleb(-18)
         price = (entry * (Decimal("0.9") if trade.buy else Decimal("1.1"))).quantize(Decimal("0.00000001")).normalize()
         stopped = replace(action, stop_price=Decimal(format(price, "f")))
         again = Trade(trade.book, stopped, self.rules.max_price_age, self.rules.max_state_age)
-        if fits(again, again.qty, self.rules, self.sized):
+        if fits(again, again.qty, self.rules, self.sizing):
             return self._passing(again, stopped, approved)
-        quantity = largest(again, self.rules, self.sized)
+        quantity = largest(again, self.rules, self.sizing)
         return self._passing(again, _with_quantity(stopped, quantity), approved) if quantity else None
 
 
@@ -279,13 +293,13 @@ def _cured_by_size(result: Assessment) -> bool:
     """Whether everything that blocks can be cured by a smaller order."""
     if result.extra or result.ladder >= Ladder.reduce:
         return False
-    return all(check.sized or check.severity < Severity.medium for check, _ in result.failing)
+    return not any(check.blocks and not check.sized for check, _ in result.failing)
 
 
 def _decide(result: Assessment, approved: bool) -> None:
     """The order of decision: no policy, owner, kill, exits, rungs, limits. Writes outcome, path, extra reasons."""
     trade = result.trade
-    result.call_person = any(status == BREACH for check, status in result.failing if check.key == "human_escalation_drawdown")
+    result.call_person = ("human_escalation_drawdown", BREACH) in [(check.key, status) for check, status in result.failing]
     if not result.findings and not result.custom:
         _block(
             result,
@@ -310,19 +324,24 @@ def _decide(result: Assessment, approved: bool) -> None:
     if result.ladder >= Ladder.reduce:
         result.call_person = True
         _block(result, "ladder", "deny", f"the ladder stands at {result.ladder.name}: only orders that reduce positions pass")
-    outcomes: list[Outcome] = [result.outcome]
-    for check, status in result.failing:
-        if status == BREACH:
-            outcomes.append(SEVERITY_OUTCOME[check.severity])
-        elif check.severity >= Severity.medium:
-            outcomes.append("deny")
-    outcomes += [_custom_outcome(rule, measured) for rule, measured in result.custom]
-    result.outcome = worst(outcomes)
+    if result.failing or result.custom:
+        result.outcome = worst([result.outcome, *_outcomes(result)])
     if result.outcome == "halt":
         result.call_person = True
     result.path.append(f"limits: {result.outcome}")
     if trade.blind:
         result.path.append(f"unknown: {trade.why_blind}")
+
+
+def _outcomes(result: Assessment) -> Iterator[Outcome]:
+    """What each failing limit, and each limit of the user's own, asks for."""
+    for check, status in result.failing:
+        if status == BREACH:
+            yield SEVERITY_OUTCOME[check.severity]
+        elif check.blocks:
+            yield "deny"
+    for rule, measured in result.custom:
+        yield _custom_outcome(rule, measured)
 
 
 def _owned_and_new(result: Assessment) -> bool:
@@ -359,19 +378,17 @@ def _block(result: Assessment, code: str, outcome: Outcome, text: str) -> None:
     result.path.append(f"{code}: {outcome}")
 
 
-def _position_pct(trade: Trade, quantity: int) -> str:
-    """Size of the position that `quantity` of this order leaves, in percent of equity, rounded up."""
-    line = trade.line
-    if not quantity or line is None or trade.equity is None:
-        return "0"
-    slip = ceil_div(quantity * line.slip_per_unit(trade.buy, trade.limit) * (line.factor or 0), UNIT)
-    equity = trade.equity + trade.slip - slip  # what is left after this quantity, not after the one asked for
+def _share_left(trade: Trade, quantity: int) -> tuple[int, int] | None:
+    """Value of the position that `quantity` of this order leaves, and equity then; None where there is nothing to show."""
+    line, whole = trade.line, trade.equity_before
+    if not quantity or line is None or whole is None:
+        return None
+    equity = whole - ceil_div(quantity * trade.slip_rate, UNIT)  # what is left after this quantity, not after the one asked for
     if equity <= 0:
-        return "0"
-    value = ceil_div(quantity * trade.price * (line.factor or 0), UNIT)
-    near = line.long_side if trade.buy else line.short_side
-    after = max(0, abs(line.long_side - line.buys_value) - value) if trade.reducing else abs(near + value)
-    return shown(after, equity, "percent", up=True)
+        return None
+    value = ceil_div(quantity * trade.rate, UNIT)
+    after = max(0, abs(line.long_side - line.buys_value) - value) if trade.reducing else abs(trade.near + value)
+    return after, equity
 
 
 def _with_quantity(action: Action, quantity: int) -> Action:

@@ -22,11 +22,12 @@ UNKNOWN_SECTOR = "(unknown sector)"
 
 
 _EXACT = Context(prec=60, traps=[Inexact, InvalidOperation])
+_TIMES, _E18 = _EXACT.multiply, Decimal("1E+18")
 
 
 def atto(value: Decimal) -> int:
     """An exact decimal with at most 18 places in units of 1e-18."""
-    return int(_EXACT.scaleb(value, 18))
+    return int(_TIMES(value, _E18))
 
 
 def _optional_atto(value: Decimal | None) -> int | None:
@@ -329,8 +330,15 @@ class Book:
     def last_equal(self, action: Action) -> int | None:
         """When an equal action (agent, symbol, side, quantity, prices) was last proposed or placed."""
         line = self.lines.get(action.symbol)
-        working = [order.ts for order in line.orders.values() if same(order) == same(action)] if line and line.orders else []
-        return max([*working, *([self._seen[same(action)]] if same(action) in self._seen else [])], default=None)
+        orders = line.orders if line is not None else None
+        if not orders and not self._seen:
+            return None
+        wanted = same(action)
+        last = self._seen.get(wanted)
+        for order in orders.values() if orders else ():
+            if (last is None or order.ts > last) and same(order) == wanted:
+                last = order.ts
+        return last
 
     def knows(self, action_id: str) -> bool:
         """Whether an action of this id was already proposed or is working."""
@@ -354,107 +362,6 @@ def order_value(line: Line, action: Action) -> int | None:
     return ceil_div(atto(action.qty) * price * line.factor, UNIT)
 
 
-class Trade:
-    """One action against a book: the post-trade, worst-case figures that every check reads. Money in 1e-18 of account currency.
-
-    `blind`: equity or this instrument's value can't be told (missing, stale, not positive). `reducing`: strictly reduces the
-    position, working orders included, without crossing zero. `value` is the order's own value.
-    """
-
-    __slots__ = (
-        "action", "blind", "book", "buy", "cash", "cash_after", "delta", "entry", "equity", "gross_after", "gross_before",
-        "holdings", "issuer_after", "issuer_before", "leveraged_after", "limit", "line", "net_after", "now", "opens",
-        "position_after", "positions_after", "price", "qty", "reducing", "sector_after", "sector_before", "slip", "stale",
-        "stop", "value", "why_blind", "working_slip",
-    )  # fmt: skip
-
-    def __init__(self, book: Book, action: Action, max_price_age: int, max_state_age: int, qty: int | None = None) -> None:
-        self.book, self.action = book, action
-        self.buy = action.side == "buy"
-        self.qty = atto(action.qty) if qty is None else qty
-        self.limit, self.stop = _optional_atto(action.limit_price), _optional_atto(action.stop_price)
-        self.now = max(book.now, action.ts)
-        self.line = line = book.lines.get(action.symbol)
-        self.stale = self.now - book.now > max_state_age
-        self.why_blind = self._blindness(max_price_age)
-        self.blind = bool(self.why_blind)
-        self.equity: int | None = None
-        self.value: int | None = None
-        self.cash_after: int | None = None
-        self.cash, self.holdings, self.working_slip = book.cash, book.holdings, book.slip
-        self.reducing = line is not None and self._reduces(line)
-        self.positions_after, self.opens = len(book.held), False
-        if line is not None and line.priced:
-            self._value(line, line.factor or 0)
-        else:
-            self._no_value()
-
-    def _blindness(self, max_age: int) -> str:
-        """Why values cannot be told; empty when they can."""
-        book, line = self.book, self.line
-        if line is None:
-            return f"the state has no reference data and price for {self.action.symbol}"
-        if not line.priced:
-            return f"{line.symbol} has no positive price, multiplier and fx"
-        if book.unpriced:
-            return f"no positive price, multiplier and fx for {', '.join(sorted(book.unpriced))}"
-        oldest = book.oldest_price()
-        own = line.priced_at
-        if oldest is None or own is None:
-            return "a price carries no time"
-        if self.now - min(oldest, own) > max_age:
-            age = (self.now - min(oldest, own)) // MICROSECONDS
-            return f"a price is {age} s old, at most {max_age // MICROSECONDS} s are allowed"
-        return "the state is older than allowed" if self.stale else ""
-
-    def _reduces(self, line: Line) -> bool:
-        if self.action.kind == "stop":
-            return line.qty != 0 and (line.qty < 0) == self.buy and self.qty <= abs(line.qty)
-        if line.qty > 0:
-            return not self.buy and self.qty + line.sells <= line.qty
-        return line.qty < 0 and self.buy and self.qty + line.buys <= -line.qty
-
-    def _no_value(self) -> None:
-        self.price = self.entry = self.slip = self.delta = 0
-        self.issuer_before = self.issuer_after = self.sector_before = self.sector_after = 0
-        self.gross_before = self.gross_after = self.net_after = self.leveraged_after = self.position_after = 0
-
-    def _value(self, line: Line, factor: int) -> None:
-        """Every figure that follows from the order's value; the one place where exposure is added up."""
-        book = self.book
-        price = line.order_price(self.buy, self.limit)
-        self.price = price
-        self.entry = self.limit if self.limit is not None else price
-        self.value = value = ceil_div(self.qty * price * factor, UNIT)
-        self.slip = ceil_div(self.qty * line.slip_per_unit(self.buy, self.limit) * factor, UNIT) if self.limit is not None else 0
-        if not self.blind:
-            self.equity = book.cash + book.holdings - book.slip - self.slip
-        worst = line.worst
-        if self.reducing:  # may not fill, so nothing is credited
-            after, self.position_after = worst, max(0, abs(line.long_side - line.buys_value) - value)
-            if self.qty == abs(line.qty) and line.issuer in book.held and book.held[line.issuer] == 1:
-                self.positions_after -= 1
-        else:
-            near, far = (line.long_side, line.short_side) if self.buy else (line.short_side, line.long_side)
-            after = max(near + value, far)
-            self.position_after = near + value
-            if line.issuer not in book.held:
-                self.positions_after += 1
-                self.opens = True
-        self.delta = delta = after - worst
-        self.issuer_before = book.issuers[line.issuer]
-        self.issuer_after = self.issuer_before + delta
-        self.sector_before = book.sectors[line.sector]
-        self.sector_after = self.sector_before + delta
-        self.gross_before = book.gross
-        self.gross_after = book.gross + delta
-        self.net_after = book.net + (value if self.buy else -value)
-        self.cash_after = book.cash - (value if self.buy else -value)
-        self.leveraged_after = 0
-        if line.leverage is not None and line.leverage > ATTO:
-            self.leveraged_after = book.issuers_leveraged[line.issuer] + ceil_div(delta * line.leverage, ATTO)
-
-
 def book_of(state: State | Book) -> Book:
     """A book of a state; a book as it is."""
     return state if isinstance(state, Book) else Book(state)
@@ -465,10 +372,15 @@ def ladder_of(book: Book, rungs: tuple[tuple[int, Ladder, str], ...]) -> Ladder:
 
     The kill rung of one reading stays at no-new here: kill is latched only when confirmed (see `solon.policy.ladder`).
     """
-    parts = book.drawdown_parts()
-    rung = book.ladder
-    if parts is not None:
+    return rung_at(book.ladder, book.drawdown_parts(), rungs)
+
+
+def rung_at(latched: Ladder, drawdown: tuple[int, int] | None, rungs: tuple[tuple[int, Ladder, str], ...]) -> Ladder:
+    """`ladder_of` for a drawdown given as (fall, high-water mark)."""
+    rung = latched
+    if drawdown is not None:
+        fall, high = drawdown
         for bound, reached, _ in rungs:
-            if parts[0] * 10_000 >= bound * parts[1]:
+            if fall * 10_000 >= bound * high:
                 rung = max(rung, min(reached, Ladder.no_new))
     return rung

@@ -16,7 +16,7 @@ from solon.errors import ConstitutionError, nearest
 from solon.policy.types import MICROSECONDS, Severity
 
 if TYPE_CHECKING:
-    from solon.policy.book import Trade
+    from solon.policy.trade import Trade
 
 ATTO = 10**18
 Kind = Literal["money", "number", "share"]

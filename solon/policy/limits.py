@@ -8,10 +8,11 @@ UNKNOWN stands for missing, stale, too few points, not positive. Definitions: pe
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from solon.policy.book import ATTO, MINUTE, UNIT, Trade, atto, ceil_div, ladder_of
+from solon.policy.book import ATTO, MINUTE, UNIT, atto, ceil_div, rung_at
 from solon.policy.rules import BASIS, Rules
+from solon.policy.trade import Trade
 from solon.policy.types import Ladder, Severity
 
 OK, BREACH, UNKNOWN, NOT_MEASURED = 0, 1, 2, 3
@@ -23,19 +24,26 @@ _SKIP: Finding = (NOT_MEASURED, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One limit. `sized`: a smaller order can cure a breach. `about`: what is measured, for the text of the reason."""
+    """One limit. `sized`: a smaller order can cure a breach. `about`: what is measured, for the text of the reason.
+
+    `blocks`: whether it can stop an order at all, which follows from `severity` and is worked out once.
+    """
 
     key: str
     function: CheckFunction
     severity: Severity
     sized: bool
     about: str
+    blocks: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "blocks", self.severity >= Severity.medium)
 
 
 def _share(amount: int, trade: Trade, bound: int) -> Finding:
     """`amount` over equity against a maximum in basis points; no equity left is a breach of every ratio."""
     equity = trade.equity
-    if trade.blind or equity is None:
+    if equity is None:
         return _UNKNOWN
     if equity <= 0:
         return (BREACH, 0, 0)
@@ -59,12 +67,12 @@ def smallest_position(trade: Trade, bound: int, rules: Rules) -> Finding:
     """Only an order that opens or adds can be too small; closing that leaves dust never is."""
     if trade.reducing:
         return (OK, 0, 0)
-    if trade.blind or trade.equity is None:
+    equity, size = trade.equity, trade.position_after
+    if equity is None:
         return _UNKNOWN
-    if trade.equity <= 0:
+    if equity <= 0:
         return (BREACH, 0, 0)
-    size = trade.position_after
-    return (BREACH if size * BASIS < bound * trade.equity else OK, size, trade.equity)
+    return (BREACH if size * BASIS < bound * equity else OK, size, equity)
 
 
 def leverage(trade: Trade, bound: int, rules: Rules) -> Finding:
@@ -74,30 +82,30 @@ def leverage(trade: Trade, bound: int, rules: Rules) -> Finding:
 
 def margin_buffer(trade: Trade, bound: int, rules: Rules) -> Finding:
     """(equity - maintenance margin) / equity; the venue's margin rate, where known, adds the margin of this order."""
-    if trade.book.maintenance_margin is None or trade.blind or trade.equity is None:
+    equity, margin, line = trade.equity, trade.book.maintenance_margin, trade.line
+    if margin is None or equity is None or line is None:
         return _UNKNOWN
-    if trade.equity <= 0:
+    if equity <= 0:
         return (BREACH, 0, 0)
-    line = trade.line
-    added = ceil_div(trade.delta * line.margin_rate, ATTO) if line is not None and line.margin_rate is not None else 0
-    free = trade.equity - trade.book.maintenance_margin - added
-    return (BREACH if free * BASIS < bound * trade.equity else OK, free, trade.equity)
-
-
-def _drawdown(trade: Trade) -> tuple[int, int] | None:
-    return trade.book.drawdown_parts()
+    rate = line.margin_rate
+    free = equity - margin if rate is None else equity - margin - ceil_div(trade.delta * rate, ATTO)
+    return (BREACH if free * BASIS < bound * equity else OK, free, equity)
 
 
 def drawdown(trade: Trade, bound: int, rules: Rules) -> Finding:
     """Fall of the unit value from its high-water mark."""
-    parts = _drawdown(trade)
-    return _UNKNOWN if parts is None else (BREACH if parts[0] * BASIS > bound * parts[1] else OK, *parts)
+    if trade.drawdown is None:
+        return _UNKNOWN
+    fall, high = trade.drawdown
+    return (BREACH if fall * BASIS > bound * high else OK, fall, high)
 
 
 def drawdown_reached(trade: Trade, bound: int, rules: Rules) -> Finding:
     """The same as a trigger: it fires at the level."""
-    parts = _drawdown(trade)
-    return _UNKNOWN if parts is None else (BREACH if parts[0] * BASIS >= bound * parts[1] else OK, *parts)
+    if trade.drawdown is None:
+        return _UNKNOWN
+    fall, high = trade.drawdown
+    return (BREACH if fall * BASIS >= bound * high else OK, fall, high)
 
 
 def kill_drawdown(trade: Trade, bound: int, rules: Rules) -> Finding:
@@ -107,16 +115,20 @@ def kill_drawdown(trade: Trade, bound: int, rules: Rules) -> Finding:
 
 def daily_loss(trade: Trade, bound: int, rules: Rules) -> Finding:
     """The worse of the loss since the day's open and, where known, since 24 hours ago."""
-    opens = [trade.book.day_open] if trade.book.day_ago is None else [trade.book.day_open, trade.book.day_ago]
-    if trade.blind or trade.equity is None or None in opens:
+    equity, day_open, day_ago = trade.equity, trade.book.day_open, trade.book.day_ago
+    if equity is None or day_open is None:
         return _UNKNOWN
-    findings: list[Finding] = []
-    for start in opens:
-        if start is None or start <= 0:
-            return (BREACH, 0, 0)
-        loss = start - trade.equity
-        findings.append((BREACH if loss * BASIS > bound * start else OK, loss, start))
-    return findings[0] if len(findings) == 1 else max(findings, key=lambda f: (f[0], f[1] * BASIS // f[2]))
+    if day_open <= 0 or (day_ago is not None and day_ago <= 0):
+        return (BREACH, 0, 0)
+    today = _loss(day_open, equity, bound)
+    if day_ago is None:
+        return today
+    return max(today, _loss(day_ago, equity, bound), key=lambda f: (f[0], f[1] * BASIS // f[2]))
+
+
+def _loss(start: int, equity: int, bound: int) -> Finding:
+    loss = start - equity
+    return (BREACH if loss * BASIS > bound * start else OK, loss, start)
 
 
 def risk_per_trade(trade: Trade, bound: int, rules: Rules) -> Finding:
@@ -124,12 +136,14 @@ def risk_per_trade(trade: Trade, bound: int, rules: Rules) -> Finding:
     if trade.reducing:
         return (OK, 0, 0)
     line, stop = trade.line, trade.stop
-    if trade.blind or line is None or line.factor is None or stop is None or trade.value is None:
+    if trade.equity is None or line is None or line.factor is None or stop is None or trade.value is None:
         return _UNKNOWN
-    if (stop >= trade.entry) == trade.buy:
+    entry = trade.entry
+    if (stop >= entry) == trade.buy:
         return (BREACH, 0, 0)
-    loss = ceil_div(abs(trade.entry - stop) * trade.qty * line.factor, UNIT)
-    return _share(loss + ceil_div(trade.value * (rules.fees + rules.slippage), BASIS), trade, bound)
+    loss = ceil_div(abs(entry - stop) * trade.qty * line.factor, UNIT)
+    costs = rules.fees + rules.slippage
+    return _share(loss + ceil_div(trade.value * costs, BASIS) if costs else loss, trade, bound)
 
 
 def stop_loss(trade: Trade, bound: int, rules: Rules) -> Finding:
@@ -139,8 +153,11 @@ def stop_loss(trade: Trade, bound: int, rules: Rules) -> Finding:
     stop = trade.stop
     if stop is None:
         return (BREACH, 0, 0)
-    mark = trade.line.mark if trade.line is not None else None
-    wrong = [price for price in (trade.entry, mark) if price and ((stop >= price) if trade.buy else (stop <= price))]
+    entry, mark = trade.entry, trade.line.mark if trade.line is not None else None
+    if trade.buy:
+        wrong = (entry and stop >= entry) or (mark and stop >= mark)
+    else:
+        wrong = (entry and stop <= entry) or (mark and stop <= mark)
     return (BREACH if wrong else OK, 0, 0)
 
 
@@ -207,9 +224,10 @@ def price_collar(trade: Trade, bound: int, rules: Rules) -> Finding:
 
 def order_value(trade: Trade, bound: int, rules: Rules) -> Finding:
     """Value of the order in the account's currency."""
-    if trade.value is None or trade.blind:
+    value = trade.value
+    if value is None or trade.blind:
         return _UNKNOWN
-    return (BREACH if trade.value > bound else OK, trade.value, ATTO)
+    return (BREACH if value > bound else OK, value, ATTO)
 
 
 def order_volume(trade: Trade, bound: int, rules: Rules) -> Finding:
@@ -299,7 +317,7 @@ def raises_breach(trade: Trade, rules: Rules) -> str:
     line, equity, book = trade.line, trade.equity, trade.book
     if line is None or equity is None or trade.slip == 0 or trade.value is None:
         return ""
-    before = equity + trade.slip
+    before = trade.equity_before or 0
     value = ceil_div(trade.qty * (line.mark or 0) * (line.factor or 0), UNIT)
     pairs = (
         ("max_leverage", book.gross),
@@ -319,9 +337,9 @@ def raises_breach(trade: Trade, rules: Rules) -> str:
 
 def effective_ladder(trade: Trade, rules: Rules) -> Ladder:
     """The rung that binds this decision: latched, or reached by this instant's drawdown; no equity left is the kill rung."""
-    if not trade.blind and trade.equity is not None and trade.equity + trade.slip <= 0:
+    if trade.equity_before is not None and trade.equity_before <= 0:
         return Ladder.killed
-    return ladder_of(trade.book, rules.rungs)
+    return rung_at(trade.book.ladder, trade.drawdown, rules.rungs)
 
 
 PLACES = {"percent": 2, "fraction": 4, "ratio": 4, "money": 2}

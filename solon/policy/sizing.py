@@ -2,12 +2,55 @@
 
 from __future__ import annotations
 
-from solon.policy.book import ATTO, UNIT, Trade
-from solon.policy.limits import BREACH, OK, Bound
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from solon.policy.book import ATTO, UNIT
+from solon.policy.limits import BREACH, OK, Bound, CheckFunction, enough_positions
 from solon.policy.rules import BASIS, Rules
+from solon.policy.trade import Trade
 from solon.policy.types import Severity
 
 FINEST = 10**10  # 1e-8 of a unit: the step where whole steps of the order's own precision would leave nothing
+Room = Callable[[Trade, int, Rules], int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """The limits that size can break or cure, picked out once: `keys` of all; of those that block an order the closed forms
+    (`exposures`: attributes of a trade that are capped in proportion to equity; `rooms`: the others) and `checks`, which verify
+    what these give. Each with its bound.
+    """
+
+    keys: frozenset[str]
+    exposures: tuple[tuple[str, int], ...]
+    rooms: tuple[tuple[Room, int], ...]
+    checks: tuple[tuple[CheckFunction, int], ...]
+
+    @classmethod
+    def of(cls, checks: tuple[Bound, ...]) -> Sizing:
+        sized = [(check, bound) for check, bound in checks if check.sized]
+        blocking = [(check, bound) for check, bound in sized if check.blocks]
+        return cls(
+            frozenset(check.key for check, _ in sized),
+            tuple((EXPOSURES[check.key], bound) for check, bound in blocking if check.key in EXPOSURES),
+            tuple((ROOMS[check.key], bound) for check, bound in blocking if check.key in ROOMS),
+            tuple((check.function, bound) for check, bound in blocking),
+        )
+
+    def room(self, trade: Trade, rules: Rules) -> int | None:
+        """The largest quantity (1e-18) by the closed forms; None where nothing bounds it from above."""
+        least = None
+        for group, bound in self.exposures:
+            most = _exposure_room(trade, bound, getattr(trade, group))
+            if least is None or most < least:
+                least = most
+        for room, bound in self.rooms:
+            found = room(trade, bound, rules)
+            if found is not None and (least is None or found < least):
+                least = found
+        return least
 
 
 def reducible(trade: Trade) -> int:
@@ -19,43 +62,50 @@ def reducible(trade: Trade) -> int:
     return max(0, abs(line.qty) - working)
 
 
-def largest(trade: Trade, rules: Rules, sized: tuple[Bound, ...]) -> int:
+def largest(trade: Trade, rules: Rules, sizing: Sizing) -> int:
     """The largest quantity (1e-18) of this order that breaks no sized limit, rounded down to the precision of its quantity.
 
     0 where no quantity does. Checks that size cannot cure are not looked at.
     """
-    if trade.blind or trade.equity is None or trade.line is None or not trade.price:
+    if trade.blind or not trade.price:
         return 0
-    bound = min((room for pair in sized if (room := _room(trade, pair, rules)) is not None), default=None)
+    bound = sizing.room(trade, rules)
     if bound is None:
         bound = trade.qty  # nothing bounds it from above: look no further than what was asked for
-    step = 10 ** max(0, 18 + int(trade.action.qty.as_tuple().exponent))
+    step = _step(trade.action.qty)
     quantity = bound // step * step or bound // FINEST * FINEST
     for candidate in (quantity, quantity - min(step, quantity)):
-        if candidate > 0 and fits(trade, candidate, rules, sized):
+        if candidate > 0 and fits(trade, candidate, rules, sizing):
             return candidate
-    return _search(trade, quantity, step, rules, sized) if rules.custom else 0
+    return _search(trade, quantity, step, rules, sizing) if rules.custom else 0
 
 
-def _search(trade: Trade, most: int, step: int, rules: Rules, sized: tuple[Bound, ...]) -> int:
+def _step(qty: Decimal) -> int:
+    """One in the last place of a quantity as it is written (1e-18)."""
+    text = str(qty)  # a tenth of the time that `as_tuple` takes
+    places = -int(qty.as_tuple().exponent) if "E" in text else len(text.partition(".")[2])
+    return int(10 ** max(0, 18 - places))
+
+
+def _search(trade: Trade, most: int, step: int, rules: Rules, sizing: Sizing) -> int:
     """The largest multiple of `step` up to `most` that passes, by halving: custom limits have no closed form, but all grow
     with size.
     """
     low, high = 0, most // step
     while low < high:
         middle = (low + high + 1) // 2
-        if fits(trade, middle * step, rules, sized):
+        if fits(trade, middle * step, rules, sizing):
             low = middle
         else:
             high = middle - 1
     return low * step
 
 
-def fits(trade: Trade, quantity: int, rules: Rules, sized: tuple[Bound, ...]) -> bool:
+def fits(trade: Trade, quantity: int, rules: Rules, sizing: Sizing) -> bool:
     """Whether the same order with this quantity passes every sized limit."""
-    smaller = Trade(trade.book, trade.action, rules.max_price_age, rules.max_state_age, quantity)
-    for check, bound in sized:
-        if check.severity >= Severity.medium and check.function(smaller, bound, rules)[0] != OK:
+    smaller = trade.resized(quantity)
+    for check, bound in sizing.checks:
+        if check(smaller, bound, rules)[0] != OK:
             return False
     for rule in rules.custom:
         measured = rule.measured(smaller)
@@ -64,80 +114,76 @@ def fits(trade: Trade, quantity: int, rules: Rules, sized: tuple[Bound, ...]) ->
     return True
 
 
-def _room(trade: Trade, pair: Bound, rules: Rules) -> int | None:
-    """Largest quantity under one limit; None where the limit does not bound quantity from above."""
-    check, bound = pair
-    if check.severity < Severity.medium:
+# --- rooms: the largest quantity under one limit; None where the limit does not bound quantity from above -----------------------
+# They are asked only about a trade that is not blind, at a price above 0: equity, line, factor and rate are known.
+
+
+def _exposure_room(trade: Trade, bound: int, group: int) -> int:
+    """Largest q with (group + spare + v(q)) * 10^4 <= bound * (equity - slip(q)); v and slip are linear in q."""
+    free = bound * (trade.equity_before or 0) - (group + trade.spare) * BASIS
+    return free * UNIT // (trade.rate * BASIS + bound * trade.slip_rate) if free > 0 else 0
+
+
+def _breadth_room(trade: Trade, bound: int, rules: Rules) -> int | None:
+    """With too few positions gross exposure may come to the invested share of equity."""
+    if enough_positions(trade, bound, rules)[0] != BREACH:
         return None
-    line, key = trade.line, check.key
-    assert line is not None
-    if key == "max_order_volume":
-        return bound * ATTO
-    if key == "max_order_value":
-        return bound * UNIT // (trade.price * (line.factor or 1))
-    if key == "max_risk_per_trade_pct":
-        return _risk_room(trade, bound, rules)
-    if key == "max_position_size_pct":
-        return _exposure_room(trade, bound, trade.issuer_before)
-    if key == "max_sector_concentration_pct":
-        return _exposure_room(trade, bound, trade.sector_before)
-    if key == "max_leverage":
-        return _exposure_room(trade, bound, trade.gross_before)
-    if key == "max_position_size_leveraged_pct" and line.leverage is not None and line.leverage > ATTO:
-        return _exposure_room(trade, bound, trade.book.issuers_leveraged[line.issuer], line.leverage)
-    if key == "margin_buffer":
-        return _margin_room(trade, bound)
-    if key == "min_positions" and check.function(trade, bound, rules)[0] == BREACH:
-        return _exposure_room(trade, rules.invested, trade.gross_before)
-    return None
+    return _exposure_room(trade, rules.invested, trade.gross_before)
 
 
-def _equity(trade: Trade) -> int:
-    return (trade.equity or 0) + trade.slip
-
-
-def _slip_rate(trade: Trade) -> int:
-    """Equity lost per quantity, in 1e-54 (as value = quantity x rate / UNIT)."""
+def _leveraged_room(trade: Trade, bound: int, rules: Rules) -> int | None:
+    """As `_exposure_room`, with exposure times the product's leverage L (1e-18)."""
     line = trade.line
-    assert line is not None
-    return line.slip_per_unit(trade.buy, trade.limit) * (line.factor or 0)
-
-
-def _exposure_room(trade: Trade, bound: int, group: int, leverage: int = ATTO) -> int:
-    """Largest q with (group + L*(near + v(q) - worst)) * 10^4 <= bound * (equity - slip(q)); v and slip are linear in q."""
-    line = trade.line
-    assert line is not None
-    near = line.long_side if trade.buy else line.short_side
-    base = group * ATTO + leverage * (near - line.worst)
-    free = bound * _equity(trade) * ATTO - base * BASIS
+    if line is None or line.leverage is None or line.leverage <= ATTO:
+        return None
+    base = trade.book.issuers_leveraged[line.issuer] * ATTO + line.leverage * trade.spare
+    free = bound * (trade.equity_before or 0) * ATTO - base * BASIS
     if free <= 0:
         return 0
-    per_unit = trade.price * (line.factor or 0) * leverage * BASIS + bound * _slip_rate(trade) * ATTO
-    return free * UNIT // per_unit
+    return free * UNIT // (trade.rate * line.leverage * BASIS + bound * trade.slip_rate * ATTO)
+
+
+def _volume_room(trade: Trade, bound: int, rules: Rules) -> int:
+    return bound * ATTO
+
+
+def _value_room(trade: Trade, bound: int, rules: Rules) -> int:
+    return bound * UNIT // trade.rate
 
 
 def _risk_room(trade: Trade, bound: int, rules: Rules) -> int:
     line, stop = trade.line, trade.stop
-    assert line is not None
-    if stop is None or (stop >= trade.entry) == trade.buy:
+    if line is None or stop is None or (stop >= trade.entry) == trade.buy:
         return 0
-    factor = line.factor or 0
-    per_unit = abs(trade.entry - stop) * factor * BASIS + trade.price * factor * (rules.fees + rules.slippage)
-    per_unit += bound * _slip_rate(trade)
-    return max(0, bound * _equity(trade)) * UNIT // per_unit
+    per_unit = abs(trade.entry - stop) * (line.factor or 0) * BASIS
+    per_unit += trade.rate * (rules.fees + rules.slippage) + bound * trade.slip_rate
+    return max(0, bound * (trade.equity_before or 0)) * UNIT // per_unit
 
 
-def _margin_room(trade: Trade, bound: int) -> int | None:
-    line, book = trade.line, trade.book
-    assert line is not None
-    if book.maintenance_margin is None:
+def _margin_room(trade: Trade, bound: int, rules: Rules) -> int | None:
+    line, margin = trade.line, trade.book.maintenance_margin
+    if line is None or margin is None:
         return 0
-    free = (BASIS - bound) * _equity(trade) - book.maintenance_margin * BASIS
+    free = (BASIS - bound) * (trade.equity_before or 0) - margin * BASIS
     if free < 0:
         return 0
     if not line.margin_rate:
         return None
-    near = line.long_side if trade.buy else line.short_side
-    slack = free * ATTO + line.margin_rate * BASIS * (line.worst - near)
-    per_unit = trade.price * (line.factor or 0) * line.margin_rate * BASIS + (BASIS - bound) * _slip_rate(trade) * ATTO
+    slack = free * ATTO - line.margin_rate * BASIS * trade.spare
+    per_unit = trade.rate * line.margin_rate * BASIS + (BASIS - bound) * trade.slip_rate * ATTO
     return max(0, slack) * UNIT // per_unit
+
+
+EXPOSURES = {
+    "max_position_size_pct": "issuer_before",
+    "max_sector_concentration_pct": "sector_before",
+    "max_leverage": "gross_before",
+}
+ROOMS: dict[str, Room] = {
+    "max_position_size_leveraged_pct": _leveraged_room,
+    "margin_buffer": _margin_room,
+    "max_risk_per_trade_pct": _risk_room,
+    "min_positions": _breadth_room,
+    "max_order_value": _value_room,
+    "max_order_volume": _volume_room,
+}

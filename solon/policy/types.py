@@ -5,7 +5,7 @@ Numbers are exact decimals. From outside they come as decimal strings; `solon.po
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from enum import IntEnum
@@ -266,9 +266,12 @@ class Verdict:
         return record
 
 
-def worst(outcomes: list[Outcome] | tuple[Outcome, ...]) -> Outcome:
+_RANK = {outcome: rank for rank, outcome in enumerate(OUTCOMES)}
+
+
+def worst(outcomes: Iterable[Outcome]) -> Outcome:
     """The most restrictive of several outcomes; `allow` for none."""
-    return max(outcomes, key=OUTCOMES.index, default="allow")
+    return max(outcomes, key=_RANK.__getitem__, default="allow")
 
 
 @cache

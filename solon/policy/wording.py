@@ -6,10 +6,11 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 
-from solon.policy.book import ATTO, UNIT, Trade
+from solon.policy.book import ATTO, UNIT
 from solon.policy.custom import CustomRule
 from solon.policy.limits import BREACH, OK, UNKNOWN, Check, Finding, shown
 from solon.policy.rules import PER_UNIT, Rules
+from solon.policy.trade import Trade
 from solon.policy.types import Reason, Status
 
 STATUS: tuple[Status, ...] = ("ok", "breach", "unknown")
