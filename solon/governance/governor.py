@@ -12,9 +12,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from solon.governance.deciding import (
     exposure_of,
     judged,
     note,
+    placed,
     plain,
     recall,
     received,
@@ -41,39 +41,37 @@ from solon.governance.deciding import (
     throttles,
 )
 from solon.governance.killswitch import ResumeRefused, Switch
+from solon.governance.logged import decision_text
 from solon.governance.refusals import refusal_logged
 from solon.governance.registry import Registry
 from solon.governance.review import ReviewQueue
 from solon.ledger.canonical import digest
 from solon.ledger.dsse import Envelope, read
+from solon.ledger.receipts import Receipt
 from solon.ledger.storage import AlreadyUsed, Ledger, clock
 from solon.policy.assess import Judge
 from solon.policy.book import Book
 from solon.policy.ladder import Event, LadderState, Observation, step
 from solon.policy.ladder import state_of as ladder_of
 from solon.policy.ladder import state_record as ladder_record
-from solon.policy.parsing import action_record, parse_action, request_record, state_record, time_text
+from solon.policy.parsing import action_record, parse_action, request_record, state_record
 from solon.policy.precedence import Judged, PrecedenceGovernor
 from solon.policy.types import Action, Ladder, State, TextRequest, Verdict
 
 RE_ENABLE_FIELDS = {"network", "agent", "symbol", "issued_at"}
 
 
-@dataclass(slots=True)
-class _Job:
-    """A decision that waits, and what became of it."""
+class _Job(Receipt):
+    """A decision that waits for its turn and then for the disk, and what became of it."""
 
-    action: Action
-    state: State
-    ticket: str
-    done: Future[tuple[Verdict, Future[int] | None]] = field(default_factory=Future)
+    __slots__ = ("action", "error", "logged", "state", "ticket", "verdict")
 
-    def settle(self, verdict: Verdict, logged: Future[int] | None) -> None:
-        """Tell who waits, once the entry is on disk (or cannot be): one waking instead of two."""
-        if logged is None:
-            self.done.set_result((verdict, None))
-        else:
-            logged.add_done_callback(lambda future: self.done.set_result((verdict, future)))
+    def __init__(self, action: Action, state: State, ticket: str) -> None:
+        super().__init__(awaited=True)
+        self.action, self.state, self.ticket = action, state, ticket
+        self.verdict: Verdict | None = None
+        self.logged = False  # whether the ledger has it, and lets its caller go
+        self.error: BaseException | None = None
 
 
 class Governor:
@@ -188,11 +186,13 @@ class Governor:
             seen = state_of(state)
         job = _Job(act, seen, ticket)
         self._jobs.append(job)
-        while not job.done.done():
+        self._work()
+        while not job.wait(1.0):
             self._work()
-            with suppress(TimeoutError):
-                job.done.exception(1.0)
-        return self._durable(act, *job.done.result())
+        if job.error is not None:
+            raise job.error
+        assert job.verdict is not None
+        return self._durable(act, job.verdict, job) if job.logged else job.verdict
 
     def _work(self) -> None:
         """Judge what waits, in order of arrival. Whoever finds the lock free works for all, so that nobody queues for the lock;
@@ -203,18 +203,21 @@ class Governor:
                 while self._jobs:
                     job = self._jobs.popleft()
                     try:
-                        job.settle(*self._safely(job))
+                        self._safely(job)
                     except BaseException as error:
-                        job.done.set_exception(error)
+                        job.error = error
                         raise
+                    finally:
+                        if not job.logged:
+                            job.settle(None)
             finally:
                 self._lock.release()
 
-    def _safely(self, job: _Job) -> tuple[Verdict, Future[int] | None]:
+    def _safely(self, job: _Job) -> None:
         try:
-            return self._decide(job.action, job.state, job.ticket)
+            self._decide(job)
         except Exception as error:  # noqa: BLE001 - fail closed: whatever breaks, the answer is no
-            return self._broken(job.action, error)
+            self._broken(job, error)
 
     @contextmanager
     def _held(self) -> Iterator[None]:
@@ -248,7 +251,8 @@ class Governor:
             lost = denial("ledger_unavailable", f"the decision could not be logged: {error}", verdict.ladder, self.hash)
             return replace(lost, response="refuse")
 
-    def _decide(self, action: Action, state: State, ticket: str) -> tuple[Verdict, Future[int] | None]:
+    def _decide(self, job: _Job) -> None:
+        action, state, ticket = job.action, job.state, job.ticket
         fresh = self._book is None or state is not self._state
         earlier, noted = self._take(state) if fresh else ([], [])
         book = self._book
@@ -264,16 +268,18 @@ class Governor:
         note(book, action, verdict)
         sent = Sent(self._memory.name(), action, sent_at, verdict.outcome == "allow")
         self._keep(sent)
-        body = {
-            "action": action_record(action), "state": self._state_digest, "fresh": fresh, "pending": earlier, "noted": noted,
-            "name": sent.name, "at": time_text(sent.at), "ladder": book.ladder.name, "approved": approved,
-            "verdict": plain(verdict),
-        }  # fmt: skip
-        if ticket:
-            body["ticket"] = ticket
-        logged = self._submit(body, action, verdict, state if fresh else None)
+        job.verdict = verdict
+        if self.ledger is not None:
+            if fresh:
+                self.ledger.submit("state", {"digest": self._state_digest, "state": state_record(state)})
+            body = decision_text(
+                action, verdict, at=sent_at, ladder=book.ladder.name, name=sent.name, state=self._state_digest,
+                constitution=self.hash, fresh=fresh, approved=approved, pending=earlier, noted=noted, ticket=ticket,
+            )  # fmt: skip
+            once = f"allowed:{action.id}" if verdict.outcome == "allow" and action.kind != "cancel" else None
+            self.ledger.submit("decision", body, once=once, receipt=job)
+            job.logged = True
         self._throttle(action, book, verdict)
-        return verdict, logged
 
     def _throttle(self, action: Action, book: Book, verdict: Verdict) -> None:
         """Too many executions in a row disable the agent in the instrument until someone designated re-enables it."""
@@ -321,33 +327,19 @@ class Governor:
         )  # fmt: skip
         return replace(verdict, path=(*verdict.path, f"review {asked.id}: {asked.outcome(self.reviews.now())}"))
 
-    def _submit(self, body: dict[str, Any], action: Action, verdict: Verdict, fresh: State | None) -> Future[int] | None:
-        if self.ledger is None:
-            return None
-        if fresh is not None:
-            self.ledger.submit("state", {"digest": self._state_digest, "state": state_record(fresh)})
-        body["constitution"] = self.hash
-        once = f"allowed:{action.id}" if verdict.outcome == "allow" and action.kind != "cancel" else None
-        return self.ledger.submit("decision", body, once=once)
-
-    def _broken(self, action: Action, error: Exception) -> tuple[Verdict, Future[int] | None]:
+    def _broken(self, job: _Job, error: Exception) -> None:
         self._book = None  # its contents are in doubt
         code = "not_approved" if isinstance(error, SolonError) else "evaluator_error"
-        verdict = denial(code, f"{type(error).__name__}: {error}", self.ladder.rung, self.hash)
-        if self.ledger is None:
-            return verdict, None
-        try:
-            body = {"action": action_record(action), "code": code, "verdict": plain(verdict), "constitution": self.hash}
-            return verdict, self.ledger.submit("failure", body)
-        except SolonError:
-            return verdict, None
+        job.verdict = denial(code, f"{type(error).__name__}: {error}", self.ladder.rung, self.hash)
+        if self.ledger is not None:
+            with suppress(SolonError):
+                self._log_denial(job.action, job.verdict, None if job.logged else job)
+                job.logged = True
 
-    def _durable(self, action: Action, verdict: Verdict, future: Future[int] | None) -> Verdict:
+    def _durable(self, action: Action, verdict: Verdict, logged: Receipt) -> Verdict:
         """Wait for the disk. What could not be logged is denied; an id that was allowed before is denied."""
-        if future is None:
-            return verdict
         try:
-            return replace(verdict, ledger_index=future.result())
+            return placed(verdict, logged.result())
         except AlreadyUsed:
             verdict = denial(
                 "duplicate_order", f"an action with the id {action.id!r} was allowed before", verdict.ladder, self.hash
@@ -360,12 +352,11 @@ class Governor:
         except SolonError as error:
             return denial("ledger_unavailable", f"the decision could not be logged: {error}", verdict.ladder, self.hash)
 
-    def _log_denial(self, action: Action, verdict: Verdict) -> Future[int] | None:
-        if self.ledger is None:
-            return None
+    def _log_denial(self, action: Action, verdict: Verdict, receipt: Receipt | None = None) -> Receipt:
+        assert self.ledger is not None
         body = {"action": action_record(action), "code": verdict.reasons[0].code, "verdict": plain(verdict)}
         body["constitution"] = self.hash
-        return self.ledger.submit("failure", body)
+        return self.ledger.submit("failure", body, receipt=receipt)
 
     # --- watching ------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,6 @@ import csv
 import json
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from solon.governance.plots import Point, plot
 from solon.governance.rows import COLUMNS, Replayer, Row, pct
 from solon.governance.tables import Snapshot, VoteRow, columns_of, read_states, read_votes, with_defaults
 from solon.ledger.keys import PrivateKey, read_private, write_pair
+from solon.ledger.receipts import Receipt
 from solon.ledger.storage import Ledger
 from solon.policy.ladder import Event
 from solon.policy.rules import BASIS, compile_rules
@@ -147,7 +147,7 @@ class _Output:
     """The three files and the ledger of a replay. Entries are waited for in batches, and all of them at the end."""
 
     def __init__(self, folder: Path, book: Ledger | None) -> None:
-        self.book, self._waiting = book, deque[Future[int]]()
+        self.book, self._waiting = book, deque[Receipt]()
         self._files = [(folder / name).open("w", newline="", encoding="utf-8") for name in FILES]
         self._writer = csv.writer(self._files[0])
         self._writer.writerow(COLUMNS)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from json.encoder import encode_basestring as quote
 from typing import Any, NoReturn
 
 import rfc8785
@@ -19,6 +20,33 @@ LARGEST = 2**53 - 1
 
 class NotCanonical(InputError):
     """A value has no canonical form: a float, an integer beyond 2^53 - 1, a key that is no text, a lone surrogate."""
+
+
+class Written(str):
+    """Canonical JSON text of a value, for `Ledger.submit` to take as it is; whoever makes one answers for it."""
+
+    __slots__ = ()
+
+
+def written(value: Any) -> Written:
+    """`canonical` as text. Raises NotCanonical."""
+    return Written(canonical(value).decode())
+
+
+def entry_bytes(kind: str, at: str, body: Any, once: str | None = None) -> bytes:
+    """The canonical bytes of a ledger entry: `at`, `body`, `kind`, and `once` where given.
+
+    Raises:
+        NotCanonical: see the class.
+    """
+    if type(body) is not Written:
+        record = {"kind": kind, "at": at, "body": body}
+        return canonical(record if once is None else record | {"once": once})
+    tail = "" if once is None else f',"once":{quote(once)}'
+    try:
+        return f'{{"at":{quote(at)},"body":{body},"kind":{quote(kind)}{tail}}}'.encode()
+    except UnicodeEncodeError as error:
+        raise _not_canonical(error) from error
 
 
 def canonical(value: Any) -> bytes:
@@ -34,7 +62,11 @@ def canonical(value: Any) -> bytes:
     try:
         return _ENCODE(value).encode() if plain else rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError, TypeError) as error:
-        raise NotCanonical(f"record: expected JSON text and integers within 2^53 - 1, got {error}", mend="use strings") from error
+        raise _not_canonical(error) from error
+
+
+def _not_canonical(error: Exception) -> NotCanonical:
+    return NotCanonical(f"record: expected JSON text and integers within 2^53 - 1, got {error}", mend="use strings")
 
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode

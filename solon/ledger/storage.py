@@ -18,19 +18,20 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from solon.errors import EnvironmentRefused, InputError, IntegrityError, SolonError
 from solon.ledger import checkpoint as tips
-from solon.ledger.canonical import canonical, parse
+from solon.ledger.canonical import entry_bytes, parse
 from solon.ledger.checkpoint import Checkpoint
 from solon.ledger.clocks import clock
 from solon.ledger.keys import PrivateKey, PublicKey
+from solon.ledger.receipts import Receipt, settle_all
 from solon.ledger.tree import HASH, Tree, leaf_hash
 
 ORIGIN = "solon/ledger"
@@ -49,7 +50,9 @@ CREATE TABLE entries (
 CREATE INDEX by_kind ON entries (kind, number);
 CREATE TABLE tip (id INTEGER PRIMARY KEY CHECK (id = 1), note TEXT NOT NULL);
 """
-_INSERT = "INSERT OR IGNORE INTO entries (number, leaf, once, body) VALUES (?, ?, ?, ?)"
+_INSERT = "INSERT INTO entries (number, leaf, once, body) VALUES (?, ?, ?, ?)"
+_USED = "SELECT once FROM entries WHERE once IN (?"
+ROWS = 64  # entries in one statement
 _TIP = "INSERT INTO tip (id, note) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET note = excluded.note"
 _RANGE = "SELECT number, body FROM entries WHERE number >= ? AND number < ? ORDER BY number"
 
@@ -77,7 +80,7 @@ class Entry:
         return parse(self.data)
 
 
-Job = tuple[bytes, str | None, "Future[int]"]
+Job = tuple[bytes, str | None, Receipt]
 
 
 def micros_of(text: str) -> int:
@@ -88,7 +91,12 @@ def micros_of(text: str) -> int:
 def time_text(micros: int) -> str:
     """Microseconds since 1970 as ISO 8601 in UTC, always with six places."""
     seconds, fraction = divmod(micros, 1_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:06d}Z"
+    return f"{_second_text(seconds)}.{fraction:06d}Z"
+
+
+@lru_cache(maxsize=64)
+def _second_text(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 class Ledger:
@@ -100,7 +108,7 @@ class Ledger:
         self.tree = Tree()
         self.note = ""
         self._lock = threading.Lock()
-        self._queue: queue.Queue[Job | None] = queue.Queue(LARGEST_QUEUE)
+        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._failed = ""  # why the writer gave up
         self._refusing = ""  # why no new entry is taken
         self._guard: int | None = None
@@ -242,23 +250,17 @@ class Ledger:
         """
         return self.submit(kind, body, once=once).result()
 
-    def submit(self, kind: str, body: Any, *, once: str | None = None) -> Future[int]:
-        """`append` without waiting: the future gives the index once the entry is on disk."""
-        record = {"kind": kind, "at": time_text(self.now()), "body": body}
-        if once is not None:
-            record["once"] = once
-        data = canonical(record)
-        future: Future[int] = Future()
+    def submit(self, kind: str, body: Any, *, once: str | None = None, receipt: Receipt | None = None) -> Receipt:
+        """`append` without waiting: the receipt (a new one, or the one given) gives the index once the entry is on disk."""
+        data = entry_bytes(kind, time_text(self.now()), body, once)
+        receipt = receipt or Receipt()
         with self._lock:  # not while `close` puts its last word
             if self._refusing:
                 raise LedgerClosed(f"{self.path}: takes no entries: {self._refusing}", mend="mend the cause and open it again")
-            try:
-                self._queue.put_nowait((data, once, future))
-            except queue.Full as error:
-                raise LedgerClosed(
-                    f"{self.path}: {LARGEST_QUEUE} entries wait already", mend="slow down; deny meanwhile"
-                ) from error
-        return future
+            if self._queue.qsize() >= LARGEST_QUEUE:
+                raise LedgerClosed(f"{self.path}: {LARGEST_QUEUE} entries wait already", mend="slow down; deny meanwhile")
+            self._queue.put((data, once, receipt))
+        return receipt
 
     def _write_forever(self) -> None:
         while True:
@@ -278,15 +280,11 @@ class Ledger:
     def _commit(self, jobs: list[Job]) -> None:
         """One transaction for a batch; callers are told after both fsyncs. A failure closes the ledger to writing."""
         before = self.tree.size
-        answers: list[int | None] = []
         try:
             if self._failed:
                 raise LedgerClosed(self._failed)
             self._writer.execute("BEGIN IMMEDIATE")
-            for data, once, _ in jobs:
-                leaf = leaf_hash(data)
-                added = self._writer.execute(_INSERT, (self.tree.size, leaf, once, data)).rowcount
-                answers.append(self.tree.append(leaf) if added else None)
+            answers = self._insert(jobs)
             if self.tree.size > before:
                 assert self.key is not None
                 self.note = tips.sign(Checkpoint(self.origin, self.tree.size, self.tree.root()), self.key)
@@ -297,18 +295,44 @@ class Ledger:
         except Exception as error:  # noqa: BLE001 - whatever failed, no caller may believe in its entry
             self._give_up(jobs, before, error)
             return
-        for (_, once, future), answer in zip(jobs, answers, strict=True):
-            if answer is None:
-                future.set_exception(AlreadyUsed(f"{once}: was used by an earlier entry", mend="nothing to do: it is logged"))
-            else:
-                future.set_result(answer)
+        settle_all((receipt for _, _, receipt in jobs), answers)
+
+    def _insert(self, jobs: list[Job]) -> list[int | AlreadyUsed]:
+        """Put entries into tree and table; their indices, or the error where the name was used.
+
+        Many rows a statement: between two statements another thread may take the interpreter for milliseconds.
+        """
+        used = self._names_used([once for _, once, _ in jobs if once is not None])
+        answers: list[int | AlreadyUsed] = []
+        values: list[Any] = []
+        for data, once, _ in jobs:
+            if once in used:
+                answers.append(AlreadyUsed(f"{once}: was used by an earlier entry", mend="nothing to do: it is logged"))
+                continue
+            if once is not None:
+                used.add(once)
+            leaf = leaf_hash(data)
+            number = self.tree.append(leaf)
+            answers.append(number)
+            values += (number, leaf, once, data)
+        for start in range(0, len(values), 4 * ROWS):
+            piece = values[start : start + 4 * ROWS]
+            self._writer.execute(_INSERT + ", (?, ?, ?, ?)" * (len(piece) // 4 - 1), piece)
+        return answers
+
+    def _names_used(self, names: list[str]) -> set[str]:
+        found: set[str] = set()
+        for start in range(0, len(names), ROWS):
+            piece = names[start : start + ROWS]
+            found |= {name for (name,) in self._writer.execute(_USED + ", ?" * (len(piece) - 1) + ")", piece)}
+        return found
 
     def _give_up(self, jobs: list[Job], before: int, error: Exception) -> None:
         with self._lock:
             self._failed = self._refusing = self._failed or f"a write failed: {error}"
         self.tree.cut(before)
-        for _, _, future in jobs:
-            future.set_exception(LedgerClosed(f"{self.path}: {self._failed}", mend="mend the cause and open it again"))
+        refusals = (LedgerClosed(f"{self.path}: {self._failed}", mend="mend the cause and open it again") for _ in jobs)
+        settle_all((receipt for _, _, receipt in jobs), refusals)
 
     def _write_witness(self) -> None:
         fresh = self.witness.with_name(self.witness.name + ".new")
@@ -412,7 +436,7 @@ def _hold(path: Path, wait: float) -> int:
 
 def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
     try:
-        connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False, cached_statements=256)
         if write:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")

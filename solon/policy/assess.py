@@ -64,7 +64,7 @@ class Assessment:
     """
 
     __slots__ = (
-        "_remedy", "_verdict", "action", "call_person", "checks", "custom", "extra", "failing", "findings", "ladder",
+        "_remedy", "_written", "action", "call_person", "checks", "custom", "extra", "failing", "findings", "ladder",
         "largest_qty", "largest_share", "outcome", "path", "reducing", "rules", "trade",
     )  # fmt: skip
 
@@ -81,7 +81,7 @@ class Assessment:
         self.largest_qty: int | None = None
         self.largest_share: tuple[int, int] | None = None  # value of the position that it leaves, equity; None stands for 0
         self._remedy: Action | int | None = None  # an order, or the quantity of an order like this one
-        self._verdict: Verdict | None = None
+        self._written: list[tuple[Reason, ...] | None] = [None, None]  # all reasons, the failing ones
 
     @property
     def allowed(self) -> bool:
@@ -90,15 +90,16 @@ class Assessment:
     @property
     def verdict(self) -> Verdict:
         """The documented verdict record."""
-        if self._verdict is None:
-            self._verdict = Verdict(
-                self.outcome, Reasons(self._write), self.largest_allowed, self.ladder, tuple(self.path), self.rules.hash,
-                call_person=self.call_person, assessment=self,
-            )  # fmt: skip
-        return self._verdict
+        return Verdict(  # not kept: it leads back here, and what is in a ring waits for the garbage collector
+            self.outcome, Reasons(self._write), self.largest_allowed, self.ladder, tuple(self.path), self.rules.hash,
+            call_person=self.call_person, assessment=self,
+        )  # fmt: skip
 
     def _write(self, failing_only: bool) -> tuple[Reason, ...]:
-        return self.reasons(failing_only=failing_only)
+        found = self._written[failing_only]
+        if found is None:
+            found = self._written[failing_only] = self.reasons(failing_only=failing_only)
+        return found
 
     def reasons(self, *, failing_only: bool = False) -> tuple[Reason, ...]:
         """Every limit looked at, those that fail first; or these alone."""

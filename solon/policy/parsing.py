@@ -402,8 +402,14 @@ def load_state(text: str | bytes) -> State:
 
 def time_text(micros: int) -> str:
     """Microseconds since 1970 UTC as ISO 8601 text in UTC."""
-    moment = _EPOCH + timedelta(microseconds=micros)
-    return moment.isoformat(timespec="microseconds" if micros % 1_000_000 else "seconds").replace("+00:00", "Z")
+    seconds, fraction = divmod(micros, 1_000_000)
+    return f"{_second_text(seconds)}.{fraction:06.0f}Z" if fraction else f"{_second_text(seconds)}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second_text(seconds: int) -> str:
+    """What many times in a row share; in them the calendar is the dear part."""
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat(timespec="seconds").removesuffix("+00:00")
 
 
 def action_record(action: Action) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import pytest
 from solon.errors import EnvironmentRefused, InputError, IntegrityError
 from solon.ledger import proofs, verify_standalone
 from solon.ledger.keys import PrivateKey, write_pair
+from solon.ledger.receipts import Receipt, settle_all
 from solon.ledger.storage import AlreadyUsed, Ledger, LedgerClosed
 
 KEY = PrivateKey("ledger", bytes(range(32)))
@@ -320,3 +321,31 @@ def test_export_never_overwrites(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         proofs.export(ledger, tmp_path / "out")
     ledger.close()
+
+
+def test_receipts_are_let_go_one_by_the_other() -> None:
+    """Each that is awaited passes the word on; one whose forerunner was lost finds its answer all the same."""
+    waited, loose = [Receipt(awaited=True) for _ in range(3)], Receipt()
+    settle_all([*waited, loose], [0, 1, AlreadyUsed("x"), 3])
+    assert loose.result() == 3 and waited[1].result() == 1 and waited[1].wait()
+    assert waited[0].result() == 0, "late, and nobody is left to be told twice"
+    with pytest.raises(AlreadyUsed):
+        waited[2].result()
+    settled = Receipt()
+    settled.settle(5)
+    settled.settle(6)
+    assert settled.result() == 5 and not Receipt().wait(0)
+
+
+def test_a_name_is_used_once_within_one_commit(tmp_path: Path) -> None:
+    """Entries of one group that ask for the same name, and more of them than one statement holds."""
+    with Ledger.open(tmp_path / "l.db", KEY) as ledger:
+        found = []
+        for receipt in [ledger.submit("note", {"number": n}, once=f"n:{n % 100}") for n in range(300)]:
+            try:
+                found.append(receipt.result())
+            except AlreadyUsed:
+                continue
+        assert found == list(range(100))
+        assert [entry.record["once"] for entry in ledger.entries()] == [f"n:{n}" for n in range(100)]
+    assert numbers(tmp_path / "l.db") == list(range(100))
