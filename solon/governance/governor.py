@@ -181,9 +181,11 @@ class Governor:
         Raises:
             Refused: malformed; the refusal is logged.
         """
-        with refusal_logged(self.ledger, action=action, state=state):
-            act = action_of(action)
-            seen = state_of(state)
+        if isinstance(action, Action) and isinstance(state, State):
+            act, seen = action, state
+        else:
+            with refusal_logged(self.ledger, action=action, state=state):
+                act, seen = action_of(action), state_of(state)
         job = _Job(act, seen, ticket)
         self._jobs.append(job)
         self._work()

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
+from operator import attrgetter
 from typing import Any
 
 from solon.policy.book import UNIT, Book, book_of, ceil_div
@@ -103,13 +104,16 @@ class Assessment:
 
     def reasons(self, *, failing_only: bool = False) -> tuple[Reason, ...]:
         """Every limit looked at, those that fail first; or these alone."""
-        found, silent = [*self.extra], (NOT_MEASURED, OK) if failing_only else (NOT_MEASURED,)
-        rules, trade = self.rules, self.trade
-        found += [reason(check, finding, rules, trade) for check, finding in self._found() if finding[0] not in silent]
-        found += [custom_reason(rule, measured) for rule, measured in self.custom]
-        if failing_only:
-            found = [reason for reason in found if reason.status != "ok"]
-        return tuple(sorted(found, key=lambda r: (r.status == "ok", -int(r.severity))))
+        found, rules, trade = [*self.extra], self.rules, self.trade
+        for (check, _), finding in zip(self.checks, self.findings, strict=False):
+            if finding[0] != NOT_MEASURED and not (failing_only and finding[0] == OK):
+                found.append(reason(check, finding, rules, trade))
+        if self.custom:
+            found += [custom_reason(rule, measured) for rule, measured in self.custom]
+            if failing_only:
+                found = [reason for reason in found if reason.status != "ok"]
+        found.sort(key=attrgetter("severity"), reverse=True)
+        return tuple(found if failing_only else sorted(found, key=_holds))
 
     def _found(self) -> Iterator[tuple[Check, Finding]]:
         return ((check, finding) for (check, _), finding in zip(self.checks, self.findings, strict=False))
@@ -364,6 +368,10 @@ def _decide_exit(result: Assessment) -> None:
         )
     else:
         result.path.append("risk-reducing: exempt from limits")
+
+
+def _holds(reason: Reason) -> bool:
+    return reason.status == "ok"
 
 
 def _custom_outcome(rule: Any, measured: Fraction | None) -> Outcome:

@@ -20,32 +20,32 @@ UPWARD = {"min_position_size_pct", "margin_buffer", "min_positions"}  # measured
 def reason(check: Check, finding: Finding, rules: Rules, trade: Trade) -> Reason:
     """One finding in words."""
     status, numerator, denominator = finding
-    text, unit = rules.shown[check.key]
-    begin, limit, suffix, failing = _words(check.key, check.about, text, unit)
-    measured = _measured(check.key, numerator, denominator, unit)
+    key = check.key
+    text, unit = rules.shown[key]
+    begin, suffix, end = _words(key, check.about, text, unit, status)
+    measured = _measured(key, numerator, denominator, unit) if denominator else None
     if status == UNKNOWN:
-        message = f"{begin}cannot be told ({trade.why_blind or _missing(check.key)}); {limit}"
+        message = f"{begin}cannot be told ({trade.why_blind or _missing(key)}){end}"
+    elif measured is None:
+        message = f"{begin}{_plain_state(key, status)}{end}"
     else:
-        value = _plain_state(check.key, status) if measured is None else f"{measured}{suffix}"
-        message = f"{begin}{value}; {limit}: {'holds' if status == OK else failing}"
+        message = f"{begin}{measured}{suffix}{end}"
     if status != OK and trade.reducing:
         message += " (not applied: the order only reduces)"
-    return Reason(check.key, check.key, measured, text, unit, STATUS[status], message, check.severity)
+    return Reason(key, key, measured, text, unit, STATUS[status], message, check.severity)
 
 
 @lru_cache(maxsize=1024)
-def _words(key: str, about: str, text: str, unit: str) -> tuple[str, str, str, str]:
-    """What every reason of a limit shares: its beginning, the limit, the unit's suffix, the word for a breach."""
+def _words(key: str, about: str, text: str, unit: str, status: int) -> tuple[str, str, str]:
+    """What every reason of a limit shares: its beginning, the unit's suffix, its end."""
     suffix = {"percent": " %", "ratio": " x", "seconds": " s"}.get(unit, "")
-    return f"{key}: {about}: ", f"limit {text}{suffix}", suffix, "fires" if _is_trigger(key) else "violated"
+    word = "" if status == UNKNOWN else ": holds" if status == OK else ": fires" if _is_trigger(key) else ": violated"
+    return f"{key}: {about}: ", suffix, f"; limit {text}{suffix}{word}"
 
 
-def _measured(key: str, numerator: int, denominator: int, unit: str) -> str | None:
-    if not denominator:
-        return None
-    scaled = numerator * PER_UNIT["seconds"] // denominator if unit == "seconds" else numerator
+def _measured(key: str, numerator: int, denominator: int, unit: str) -> str:
     if unit == "seconds":
-        return str(scaled // PER_UNIT["seconds"])
+        return str(numerator * PER_UNIT["seconds"] // denominator // PER_UNIT["seconds"])
     return shown(numerator, denominator, "ratio" if unit == "flag" else unit, up=key not in UPWARD)
 
 
