@@ -18,7 +18,7 @@ from typing import Any
 from solon.constitution import Constitution, load
 from solon.errors import InputError
 from solon.governance.plots import Point, plot
-from solon.governance.rows import COLUMNS, Replayer, Row, pct
+from solon.governance.rows import COLUMNS, RUNGS, Replayer, Row, pct
 from solon.governance.tables import Snapshot, VoteRow, columns_of, read_states, read_votes, with_defaults
 from solon.ledger.keys import PrivateKey, read_private, write_pair
 from solon.ledger.receipts import Receipt
@@ -92,7 +92,7 @@ def replay(
                 summary.notes += _notes(chosen, rows, columns, confirmations)
                 replayer = Replayer(chosen, rules, rows, columns)
                 snapshots = read_states(states, rows[0].offset if rows else "")
-                _run((with_defaults(seen, columns) for seen in snapshots), replayer, summary, output, course)
+                _run(with_defaults(snapshots, columns), replayer, summary, output, course)
                 if not summary.rows:
                     raise Refused("no_rows", f"{states}:2: expected at least one state, got none", mend="add rows")
             except Refused as error:
@@ -171,7 +171,10 @@ class _Output:
 
     def row(self, row: Row) -> None:
         cells = row.cells()
-        self._writer.writerow(cells)
+        if row.reasons or row.tally is not None:
+            self._writer.writerow(cells)
+        else:  # times, numbers and names of ours: nothing to quote
+            self._files[0].write(",".join(cells) + "\r\n")
         if row.tally is not None:
             told = {"ts": row.text, "proposal_id": row.proposal, "text": row.tally.explanation()}
             self._files[2].write(json.dumps(told) + "\n")
@@ -221,16 +224,15 @@ def _run(snapshots: Iterator[Snapshot], replayer: Replayer, summary: Summary, ou
         for event in replayer.events:
             summary.events += 1
             output.event(seen.text, event)
-        if row.drawdown is not None:
-            worst = max(worst, -(-row.drawdown[0] * BASIS // row.drawdown[1]))
+        if row.drawdown is not None and row.drawdown[0] * BASIS > worst * row.drawdown[1]:
+            worst = -(-row.drawdown[0] * BASIS // row.drawdown[1])
     summary.worst_drawdown_pct = pct(worst)
 
 
 def _count(summary: Summary, row: Row) -> None:
     summary.rows += 1
     summary.verdicts[row.verdict] = summary.verdicts.get(row.verdict, 0) + 1
-    if row.ladder.name not in summary.rungs:
-        summary.rungs[row.ladder.name] = row.text
+    summary.rungs.setdefault(RUNGS[row.ladder], row.text)
     summary.escalations += row.escalate
     if row.tally is not None:
         summary.proposals += 1

@@ -8,8 +8,8 @@ is its own rule (`solon.policy.ladder`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
@@ -34,7 +34,12 @@ COLUMNS = (
 )  # fmt: skip
 
 
-@dataclass
+RUNGS = tuple(rung.name for rung in Ladder)  # an enum's `name` is slow to ask for
+_NO_MEASURES = ("",) * len(MEASURES)
+_NO_VOTES = ("",) * 5
+
+
+@dataclass(slots=True)
 class Row:
     """One output row, before it is text."""
 
@@ -45,42 +50,49 @@ class Row:
     drawdown: tuple[int, int] | None
     leverage: int | None
     reasons: tuple[str, ...]
+    seen: Seen
     proposal: str = ""
     tally: Tally | None = None
     decision: Outcome | None = None
-    seen: Seen = field(default_factory=Seen)
 
-    def cells(self) -> list[str]:
-        drawdown = "" if self.drawdown is None else pct(-(-self.drawdown[0] * BASIS // self.drawdown[1]))
-        t = self.tally
-        voted = ["", "", "", "", ""]
-        if t is not None:
-            voted = [t.outcome, t.action, str(max(t.supporters.values(), default=0)), str(t.quorum.n), ";".join(t.vetoed_by)]
-        leverage = "" if self.leverage is None else f"{self.leverage / BASIS:.4f}"
-        head = [self.text, self.verdict, self.ladder.name, "yes" if self.escalate else "no", drawdown, leverage]
-        return [*head, ";".join(self.reasons), self.proposal, *voted, self.decision or "", *self._measured()]
+    def cells(self) -> tuple[str, ...]:
+        seen = self.seen
+        return (
+            self.text,
+            self.verdict,
+            RUNGS[self.ladder],
+            "yes" if self.escalate else "no",
+            share_pct(self.drawdown),
+            "" if self.leverage is None else f"{self.leverage / BASIS:.4f}",
+            ";".join(self.reasons),
+            self.proposal,
+            *(_NO_VOTES if self.tally is None else _voted(self.tally)),
+            self.decision or "",
+            share_pct(seen.daily_loss),
+            share_pct(seen.rolling_loss),
+            *(_measured(seen.measures) if seen.measures else _NO_MEASURES),
+        )
 
-    def _measured(self) -> list[str]:
-        """Losses in percent, measures as they are; `unknown` where one cannot be told, empty where it does not apply."""
-        losses = [share_pct(loss) for loss in (self.seen.daily_loss, self.seen.rolling_loss)]
-        measures = self.seen.measures
-        if not measures:
-            return [*losses, "", "", "", ""]
-        return [*losses, *("unknown" if measures.get(n, "") is None else str(measures.get(n, "")) for n in MEASURES)]
+
+def _voted(t: Tally) -> tuple[str, ...]:
+    return t.outcome, t.action, str(max(t.supporters.values(), default=0)), str(t.quorum.n), ";".join(t.vetoed_by)
+
+
+def _measured(measures: Mapping[str, Decimal | None]) -> Iterator[str]:
+    """Measures as they are; `unknown` where one cannot be told, empty where it does not apply."""
+    return ("unknown" if measures.get(name, "") is None else str(measures.get(name, "")) for name in MEASURES)
 
 
 def share_pct(loss: Loss | None) -> str:
     """A loss as percent with two places, rounded up; negative for a gain, empty where it cannot be told."""
-    if loss is None:
-        return ""
-    basis_points = -(-loss[0] * BASIS // loss[1])
-    return pct(basis_points) if basis_points >= 0 else f"-{pct(-basis_points)}"
+    return "" if loss is None else pct(-(-loss[0] * BASIS // loss[1]))
 
 
 @lru_cache(maxsize=100_000)
 def pct(basis_points: int) -> str:
     """Basis points as percent with two places."""
-    return f"{basis_points // 100}.{basis_points % 100:02d}"
+    whole, rest = divmod(abs(basis_points), 100)
+    return f"{'-' if basis_points < 0 else ''}{whole}.{rest:02d}"
 
 
 class Replayer:
@@ -105,16 +117,19 @@ class Replayer:
         self.declared = voters_of(constitution)
         self.lowest = min((bound for bound, _, _ in rules.rungs), default=BASIS)
 
-    def rows(self, seen: Snapshot) -> Iterator[Row]:
+    def rows(self, seen: Snapshot) -> list[Row]:
         """The row of a snapshot, or one for each proposal voted on at its time."""
         self.events = []
-        ballots = self._due(seen.ts)
+        ballots = self._due(seen.ts) if self._next < len(self.votes) else {}
         book = None if seen.state is None else Book(seen.state)
-        drawdown = self._drawdown(seen, book)
+        nav = None if seen.nav is None else atto(seen.nav)
+        drawdown = self._drawdown(nav, seen.high, book)
         gone = book is not None and equity_gone(book)
-        reading = self._read(seen, book)
-        self._watch(seen, reading.measures, drawdown, gone, ballots, book)
-        self.rung = max(self.ladder.rung, seen.ladder)
+        reading = self._read(seen, nav, book)
+        if ballots or gone or not self._quiet(drawdown, reading.measures):
+            self._watch(seen, reading.measures, drawdown, gone, ballots, book)
+        rung = self.ladder.rung
+        self.rung = rung if rung >= seen.ladder else seen.ladder
         found: tuple[Standing, ...] = ()
         if book is not None:
             book.ladder = self.rung
@@ -125,17 +140,14 @@ class Replayer:
         verdict, reasons = self._verdict(drawdown, found, gone, reading)
         called = self.rung >= Ladder.reduce or (bool(self.events) and any(event.kind == "call_person" for event in self.events))
         leverage = None if book is None else leverage_bp(book)
-        row = Row(seen.text, verdict, self.rung, called, drawdown, leverage, reasons, seen=reading)
-        if not ballots:
-            yield row
-        for proposal, votes in ballots.items():
-            yield self._proposal(row, proposal, votes)
+        row = Row(seen.text, verdict, self.rung, called, drawdown, leverage, reasons, reading)
+        return [self._proposal(row, proposal, votes) for proposal, votes in ballots.items()] if ballots else [row]
 
-    def _read(self, seen: Snapshot, book: Book | None) -> Seen:
+    def _read(self, seen: Snapshot, nav: int | None, book: Book | None) -> Seen:
         """Losses and measures of this snapshot; a measure that the file states takes the place of ours."""
         day = seen.text[:10]
         if book is None:
-            reading = self.monitor.update(seen.ts, unit=None if seen.nav is None else atto(seen.nav), day=day)
+            reading = self.monitor.update(seen.ts, unit=nav, day=day)
             return reading if not seen.measures else Seen(reading.daily_loss, reading.rolling_loss, seen.measures)
         positions = seen.state.positions if seen.state is not None else ()
         prices = {p.symbol: p.mark for p in positions if book.lines[p.symbol].active}
@@ -163,15 +175,15 @@ class Replayer:
             self._next += 1
         return found
 
-    def _drawdown(self, seen: Snapshot, book: Book | None) -> tuple[int, int] | None:
+    def _drawdown(self, nav: int | None, stated: Decimal | None, book: Book | None) -> tuple[int, int] | None:
         """(fall, high-water mark): the mark only rises, whatever the file says later."""
-        unit = atto(seen.nav) if seen.nav is not None else book.equity if book is not None else None
+        unit = nav if nav is not None else book.equity if book is not None else None
         if unit is None:
             return None
         if self.start is None and book is not None and book.equity and book.nav:
             self.start = (book.equity, book.nav)
-        stated = atto(seen.high) if seen.high is not None else unit
-        self.high = high = max(unit, stated, self.high if self.high is not None else unit)
+        high = unit if self.high is None or unit > self.high else self.high
+        self.high = high = high if stated is None else max(high, atto(stated))
         return (high - unit, high) if high > 0 else (1, 1)
 
     def _watch(
@@ -183,25 +195,26 @@ class Replayer:
         ballots: dict[str, list[VoteRow]],
         book: Book | None,
     ) -> None:
-        """Move the ladder, unless nothing at all can fire (then a step changes nothing but its clock)."""
-        state = self.ladder
-        quiet = drawdown is not None and drawdown[0] * BASIS < self.lowest * drawdown[1] and not gone and not ballots
-        if quiet and not state.kill_marks and state.rung != Ladder.warn and not state.breakdowns and not self._stirs(measures):
-            return
+        """Move the ladder."""
         flash = measures.get("flash_crash")
         observation = Observation(
             seen.ts, drawdown, "unit value", gone, measures.get("weighted_correlation"), measures.get("volatility_ratio"),
             None if flash is None else flash >= 1, agents_one_way=self._one_way(ballots),
         )  # fmt: skip
-        self.ladder, events = step(state, observation, self.rules)
+        self.ladder, events = step(self.ladder, observation, self.rules)
         self.events = list(events)
         if seen.nav is not None and book is not None and drawdown is not None:
             self._second_source(observation, book)
 
+    def _quiet(self, drawdown: tuple[int, int] | None, measures: dict[str, Decimal | None]) -> bool:
+        """Whether nothing at all can fire: then a step of the ladder changes nothing but its clock."""
+        if drawdown is None or drawdown[0] * BASIS >= self.lowest * drawdown[1]:
+            return False
+        state = self.ladder
+        return not (state.kill_marks or state.rung == Ladder.warn or state.breakdowns or (measures and self._stirs(measures)))
+
     def _stirs(self, measures: dict[str, Decimal | None]) -> bool:
         """Whether a measure reaches the level of its trigger."""
-        if not measures:
-            return False
         bounds = self.rules.bounds
         levels = (
             ("flash_crash", BASIS),
@@ -234,8 +247,11 @@ class Replayer:
     def _verdict(
         self, drawdown: tuple[int, int] | None, found: tuple[Standing, ...], gone: bool, reading: Seen
     ) -> tuple[Outcome, tuple[str, ...]]:
+        lost = self._lost(reading)
+        if self.policy and self.rung < Ladder.reduce and drawdown is not None and not (found or lost or gone or self.events):
+            return "allow", ()  # most rows: nothing below adds a reason
         reasons = [f"{item.code}{'?' if item.status == 'unknown' else ''}" for item in found]
-        if self._lost(reading) and "max_daily_loss_pct" not in reasons:
+        if lost and "max_daily_loss_pct" not in reasons:
             reasons.append("max_daily_loss_pct")
         if not self.policy:
             reasons.append("no_policy")

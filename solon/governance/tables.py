@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from solon.errors import nearest
 from solon.policy.council import DECISIONS, Vote
-from solon.policy.parsing import MEASURES, decimal, parse_ladder, parse_state, timestamp
+from solon.policy.parsing import MEASURES, decimal, parse_ladder, parse_state, plain_decimal, timestamp
 from solon.policy.types import MICROSECONDS, Ladder, Position, Refused, State, field_names
 
 ACCOUNT = (
@@ -94,7 +95,17 @@ def _rows(path: Path, file: Any, width: int, reader: Any) -> Iterator[tuple[int,
             raise Refused("bad_csv", f"{path}:{reader.line_num}: {error}", mend="save it as CSV in UTF-8") from error
 
 
-_CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])(Z|[+-][0-9]{2}:[0-9]{2})")
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])")
+
+
+@lru_cache(maxsize=86_400)
+def _of_day(clock: str) -> int | None:
+    """Microseconds since midnight of a time written hh:mm:ss, None for any other text; days repeat the same times."""
+    match = _CLOCK.fullmatch(clock)
+    return (int(match[1]) * 3600 + int(match[2]) * 60 + int(match[3])) * MICROSECONDS if match is not None else None
+
+
+_OFFSET = re.compile(r"Z|[+-][0-9]{2}:[0-9]{2}")
 
 
 class _Times:
@@ -102,37 +113,35 @@ class _Times:
 
     def __init__(self, path: Path, offset: str = "") -> None:
         self.path, self.offset, self.last = path, offset, -(2**62)
-        self._text, self._micros = "", 0
+        self._text: str | None = None  # of the last time
         self._day, self._rest, self._midnight = "", "", 0
 
     def read(self, text: str, line: int) -> int:
         if text == self._text:
-            return self._micros
-        clock = _CLOCK.fullmatch(text, 11) if text[:11] == self._day else None
-        if clock is not None and clock[4] == self._rest:  # another time of the same day, written alike
-            hours, minutes, seconds = int(clock[1]), int(clock[2]), int(clock[3])
-            micros, offset = self._midnight + (hours * 3600 + minutes * 60 + seconds) * MICROSECONDS, self.offset
-        else:
-            micros, offset = self._begin(text, line)
-        if self.offset and offset != self.offset:
-            raise Refused(
-                "mixed_time_zones", f"{self.path}:{line}: expected the offset {self.offset}, got {offset}", mend="use one"
-            )
+            return self.last
+        passed = None
+        if text[:11] == self._day and text[19:] == self._rest:  # another time of the same day, written alike
+            passed = _of_day(text[11:19])
+        micros = self._begin(text, line) if passed is None else self._midnight + passed
         if micros < self.last:
             raise Refused(
                 "unordered_timestamps", f"{self.path}:{line}: expected times in order, got {text}", mend="sort the rows"
             )
-        self.offset, self.last, self._text, self._micros = offset, micros, text, micros
+        self.last, self._text = micros, text
         return micros
 
-    def _begin(self, text: str, line: int) -> tuple[int, str]:
+    def _begin(self, text: str, line: int) -> int:
         """A time read in full; the day it belongs to is kept."""
         micros, offset = timestamp(text, f"{self.path}:{line}: ts")
-        clock = _CLOCK.fullmatch(text, 11)
-        if clock is not None:
-            passed = int(clock[1]) * 3600 + int(clock[2]) * 60 + int(clock[3])
-            self._day, self._rest, self._midnight = text[:11], clock[4], micros - passed * MICROSECONDS
-        return micros, offset
+        if self.offset and offset != self.offset:
+            raise Refused(
+                "mixed_time_zones", f"{self.path}:{line}: expected the offset {self.offset}, got {offset}", mend="use one"
+            )
+        self.offset = offset
+        passed = _of_day(text[11:19]) if _OFFSET.fullmatch(text, 19) else None
+        if passed is not None:
+            self._day, self._rest, self._midnight = text[:11], text[19:], micros - passed
+        return micros
 
 
 def read_states(path: Path | str, offset: str = "") -> Iterator[Snapshot]:
@@ -145,7 +154,7 @@ def read_states(path: Path | str, offset: str = "") -> Iterator[Snapshot]:
     file, header, reader = _open(path, STATES, ("ts",))
     places = {name: place for place, name in enumerate(header)}
     rows, times = _rows(path, file, len(header), reader), _Times(path, offset)
-    if "symbol" in places or "cash" in places:
+    if _has_positions(places):
         yield from _full(path, places, rows, times)
     else:
         yield from _levels(path, places, rows, times)
@@ -158,17 +167,27 @@ def _levels(path: Path, places: dict[str, int], rows: Iterator[tuple[int, list[s
     ts, nav, high = places["ts"], places["nav_unit"], places.get("high_water_mark")
     stated: list[str] = [name for name in ("as_of", "ladder") if name in places]
     measured = [(name, places[name]) for name in MEASURES if name in places]
-    last = None
+    last, rung = None, Ladder.normal
     for line, row in rows:
-        at = times.read(row[ts], line)
+        text = row[ts]
+        at = times.read(text, line)
         if at == last:
-            raise Refused("duplicate_id", f"{path}:{line}: expected each time once, got {row[ts]} twice", mend="remove one")
+            raise Refused("duplicate_id", f"{path}:{line}: expected each time once, got {text} twice", mend="remove one")
         last = at
-        measures = {name: decimal(row[place], f"{path}:{line}: {name}") if row[place] else None for name, place in measured}
-        value = decimal(row[nav], f"{path}:{line}: nav_unit") if row[nav] else None
-        mark = decimal(row[high], f"{path}:{line}: high_water_mark") if high is not None and row[high] else None
-        said = {name: row[places[name]] for name in stated if row[places[name]]}
-        yield Snapshot(at, row[ts], line, value, mark, measures, None, _stated(said, at, f"{path}:{line}"))
+        measures = {name: _cell(row[place], path, line, name) for name, place in measured} if measured else {}
+        value = _cell(row[nav], path, line, "nav_unit")
+        mark = None if high is None else _cell(row[high], path, line, "high_water_mark")
+        if stated:
+            rung = _stated({name: row[places[name]] for name in stated if row[places[name]]}, at, f"{path}:{line}")
+        yield Snapshot(at, text, line, value, mark, measures, None, rung)
+
+
+def _cell(text: str, path: Path, line: int, name: str) -> Decimal | None:
+    """A number, None for an empty cell. Where it stands is put into words only for a refusal."""
+    if not text:
+        return None
+    number = plain_decimal(text)
+    return decimal(text, f"{path}:{line}: {name}") if number is None else number
 
 
 def _stated(cells: dict[str, str], at: int, where: str) -> Ladder:
@@ -227,14 +246,22 @@ def _position(cells: dict[str, str], ts: str) -> dict[str, str]:
     return found
 
 
-def with_defaults(snapshot: Snapshot, columns: set[str]) -> Snapshot:
+def with_defaults(snapshots: Iterator[Snapshot], columns: set[str]) -> Iterator[Snapshot]:
     """Multiplier, fx and leverage are 1 where the file has no such column at all (an empty cell stays unknown)."""
-    state = snapshot.state
-    if state is None:
-        return snapshot
     absent = {name: Decimal(1) for name in ("multiplier", "fx", "product_leverage") if name not in columns}
-    positions = tuple(replace(position, **absent) for position in state.positions) if absent else state.positions  # type: ignore[arg-type]
+    return (_defaulted(seen, absent) for seen in snapshots) if absent and _has_positions(columns) else snapshots
+
+
+def _defaulted(snapshot: Snapshot, absent: dict[str, Decimal]) -> Snapshot:
+    state = snapshot.state
+    assert state is not None
+    positions = tuple(replace(position, **absent) for position in state.positions)  # type: ignore[arg-type]
     return replace(snapshot, state=replace(state, positions=positions))
+
+
+def _has_positions(columns: Collection[str]) -> bool:
+    """Whether rows carry an account with its positions; else they are portfolio-level."""
+    return "symbol" in columns or "cash" in columns
 
 
 def columns_of(path: Path | str) -> set[str]:

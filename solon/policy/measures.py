@@ -115,11 +115,12 @@ class Losses:
         day = self.day_of(at) if day is None else day
         if day != self._day:
             self._day, self._open = day, self._last[1] if self._last is not None else unit
-        self._last = (at, unit)
-        self._window.append((at, unit))
-        while len(self._window) > 1 and self._window[1][0] <= at - DAY:
-            self._window.popleft()
-        return _loss(self._open, unit), _loss(self._window[0][1], unit)
+        self._last = last = (at, unit)
+        window, begin = self._window, at - DAY
+        window.append(last)
+        while len(window) > 1 and window[1][0] <= begin:
+            window.popleft()
+        return _loss(self._open, unit), _loss(window[0][1], unit)
 
 
 def _loss(start: int, now: int) -> Loss:

@@ -110,8 +110,9 @@ def decimal(value: object, where: str) -> Decimal:
         raise Refused("float", f"{where}: expected a decimal string, got the float {_got(value)}", mend="write it in quotes")
     if not isinstance(value, str):
         raise Refused("not_decimal", f"{where}: expected a decimal string, got {_got(value)}", mend='write it like "12.5"')
-    if _DECIMAL.fullmatch(value):
-        return Decimal(value)
+    exact = plain_decimal(value)
+    if exact is not None:
+        return exact
     if _NOT_FINITE.fullmatch(value.strip()):
         raise Refused("not_finite", f"{where}: expected a finite number, got {_got(value)}", mend="null for what is not known")
     if _LOOSE_DECIMAL.fullmatch(value):
@@ -123,6 +124,11 @@ def decimal(value: object, where: str) -> Decimal:
     raise Refused(
         "not_decimal", f"{where}: expected a decimal string like 12.5, got {_got(value)}", mend="no exponent, sign + or blank"
     )
+
+
+def plain_decimal(text: str) -> Decimal | None:
+    """Text in the form that `decimal` asks for as an exact Decimal; None where it is not (then `decimal` says what is wrong)."""
+    return Decimal(text) if _DECIMAL.fullmatch(text) else None
 
 
 def timestamp(value: object, where: str) -> tuple[int, str]:

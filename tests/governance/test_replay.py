@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import random
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ import pytest
 from solon.errors import InputError
 from solon.governance.home import read_ledger
 from solon.governance.replay import replay
+from solon.governance.tables import read_states
 from solon.ledger.keys import read_public
 from solon.ledger.proofs import verify_file
+from solon.policy.parsing import timestamp
 from solon.policy.types import Refused
 
 
@@ -195,6 +198,9 @@ def test_limits_of_the_account_itself(tmp_path: Path) -> None:
         ("not_finite", "ts,nav_unit\n2026-03-02T10:00:00Z,NaN\n"),
         ("not_decimal", "ts,nav_unit\n2026-03-02T10:00:00Z,1e3\n"),
         ("bad_timestamp", "ts,nav_unit\n2026-03-02,1\n"),
+        ("bad_timestamp", "ts,nav_unit\n,1\n"),
+        ("bad_timestamp", "ts,nav_unit\n2026-03-02T10:00:00Z,1\n2026-03-02T24:00:00Z,1\n"),
+        ("mixed_time_zones", "ts,nav_unit\n2026-03-02T10:00:00Z,1\n2026-03-02T10:01:00+00:30,1\n"),
         ("unordered_timestamps", "ts,nav_unit\n2026-03-02T10:01:00Z,1\n2026-03-02T10:00:00Z,1\n"),
         ("mixed_time_zones", "ts,nav_unit\n2026-03-02T10:01:00Z,1\n2026-03-02T12:02:00+01:00,1\n"),
         ("duplicate_id", "ts,nav_unit\n2026-03-02T10:01:00Z,1\n2026-03-02T10:01:00Z,1\n"),
@@ -206,6 +212,16 @@ def test_files_that_are_refused(tmp_path: Path, code: str, text: str) -> None:
     with pytest.raises(Refused) as error:
         replay(write(tmp_path / "s.csv", text), "trading", out=tmp_path / "out", ledger=False, plots=False)
     assert error.value.code == code and "s.csv" in str(error.value)
+
+
+def test_times_of_a_day_already_seen_are_read_as_in_full(tmp_path: Path) -> None:
+    """The short way to read a time gives what the full way gives, for every second, fraction and form of writing."""
+    rng, at, texts = random.Random(3), datetime(2026, 2, 27, tzinfo=UTC), []
+    for _ in range(3000):
+        at += timedelta(seconds=rng.choice([1, 59, 61, 3600, 40_000]), microseconds=rng.choice([0, 0, 0, 1]))
+        texts.append(f"{at:%Y-%m-%d}{rng.choice('TTT ')}{at.time().isoformat()}{rng.choice(['Z', 'Z', 'z', '+00:00'])}")
+    seen = read_states(write(tmp_path / "s.csv", "\n".join(["ts,nav_unit", *(f"{text},1" for text in texts)]) + "\n"))
+    assert [(shot.ts, shot.text) for shot in seen] == [(timestamp(text, "")[0], text) for text in texts]
 
 
 def test_without_a_limit_nothing_is_allowed(tmp_path: Path) -> None:
