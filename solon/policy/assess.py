@@ -304,7 +304,9 @@ def _cured_by_size(result: Assessment) -> bool:
 def _decide(result: Assessment, approved: bool) -> None:
     """The order of decision: no policy, owner, kill, exits, rungs, limits. Writes outcome, path, extra reasons."""
     trade = result.trade
-    result.call_person = ("human_escalation_drawdown", BREACH) in [(check.key, status) for check, status in result.failing]
+    if result.failing:
+        called = [status for check, status in result.failing if check.key == "human_escalation_drawdown"]
+        result.call_person = BREACH in called
     if not result.findings and not result.custom:
         _block(
             result,

@@ -300,10 +300,11 @@ class Book:
 
     def drawdown_parts(self) -> tuple[int, int] | None:
         """The drawdown as (fall, high-water mark)."""
-        if self.nav is None or self.high_water_mark is None:
+        nav, high = self.nav, self.high_water_mark
+        if nav is None or high is None:
             return None
-        high = max(self.high_water_mark, self.nav)
-        return (high - self.nav, high) if high > 0 else (1, 1)
+        high = max(high, nav)
+        return (high - nav, high) if high > 0 else (1, 1)
 
     def daily_loss(self) -> Fraction | None:
         """Loss since the day's open as a share of it (negative for a gain); None where unknown."""

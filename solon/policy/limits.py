@@ -252,10 +252,10 @@ def message_rate(trade: Trade, bound: int, rules: Rules) -> Finding:
 
 def repeated_executions(trade: Trade, bound: int, rules: Rules) -> Finding:
     """Latched: once disabled, an agent stays so in the instrument until a designated person re-enables it (RTS 6 Art. 15)."""
-    agent, symbol = trade.action.agent, trade.action.symbol
+    action, book = trade.action, trade.book
     window = rules.bounds.get("repeated_execution_window_seconds", MINUTE)
-    count = trade.book.executions(agent, symbol, trade.now - window) + 1
-    latched = (agent, symbol) in trade.book.throttled
+    count = book.executions(action.agent, action.symbol, trade.now - window) + 1
+    latched = book.throttled and (action.agent, action.symbol) in book.throttled
     return (BREACH if latched or count > bound else OK, count, 1)
 
 

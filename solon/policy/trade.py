@@ -28,9 +28,9 @@ class Trade:
         limit, stop = action.limit_price, action.stop_price
         self.limit = None if limit is None else atto(limit)
         self.stop = None if stop is None else atto(stop)
-        self.now = max(book.now, action.ts)
+        self.now = now = max(book.now, action.ts)
         self.line = book.lines.get(action.symbol)
-        self.stale = self.now - book.now > max_state_age
+        self.stale = now - book.now > max_state_age
         self.why_blind = self._blindness(max_price_age)
         self.blind = self.why_blind != ""
         self.cash, self.holdings, self.working_slip = book.cash, book.holdings, book.slip
@@ -72,18 +72,18 @@ class Trade:
     def _begin(self) -> None:
         """Prices and the exposure before the order; all 0 where the instrument has no value."""
         book, line, limit = self.book, self.line, self.limit
-        self.price = self.entry = self.rate = self.slip_rate = self.near = self.spare = 0
-        self.issuer_before = self.sector_before = self.gross_before = 0
         if line is None or line.mark is None or line.factor is None:
+            self.price = self.entry = self.rate = self.slip_rate = self.near = self.spare = 0
+            self.issuer_before = self.sector_before = self.gross_before = 0
             return
         self.price = price = line.order_price(self.buy, limit)
         self.rate = price * line.factor
         if limit is None:
-            self.entry = price
+            self.entry, self.slip_rate = price, 0
         else:
             self.entry, self.slip_rate = limit, line.slip_per_unit(self.buy, limit) * line.factor
-        self.near = line.long_side if self.buy else line.short_side
-        self.spare = self.near - line.worst
+        self.near = near = line.long_side if self.buy else line.short_side
+        self.spare = near - line.worst
         self.issuer_before, self.sector_before = book.issuers[line.issuer], book.sectors[line.sector]
         self.gross_before = book.gross
 
@@ -106,22 +106,23 @@ class Trade:
         self._expose(line, self.value)
 
     def _reduces(self, line: Line) -> bool:
+        held = line.qty
         if self.action.kind == "stop":
-            return line.qty != 0 and (line.qty < 0) == self.buy and self.qty <= abs(line.qty)
-        if line.qty > 0:
-            return not self.buy and self.qty + line.sells <= line.qty
-        return line.qty < 0 and self.buy and self.qty + line.buys <= -line.qty
+            return held != 0 and (held < 0) == self.buy and self.qty <= abs(held)
+        if held > 0:
+            return not self.buy and self.qty + line.sells <= held
+        return held < 0 and self.buy and self.qty + line.buys <= -held
 
     def _expose(self, line: Line, value: int) -> None:
         """Exposure with an order of this value."""
-        book, held = self.book, self.book.held
+        book, held, buy = self.book, self.book.held, self.buy
         if self.reducing:  # may not fill, so nothing is credited
             delta, self.position_after = 0, max(0, abs(line.long_side - line.buys_value) - value)
             if self.qty == abs(line.qty) and held.get(line.issuer) == 1:
                 self.positions_after -= 1
         else:
             self.position_after = after = self.near + value
-            delta = max(after, line.short_side if self.buy else line.long_side) - line.worst
+            delta = max(after, line.short_side if buy else line.long_side) - line.worst
             if line.issuer not in held:
                 self.positions_after += 1
                 self.opens = True
@@ -129,7 +130,7 @@ class Trade:
         self.issuer_after = self.issuer_before + delta
         self.sector_after = self.sector_before + delta
         self.gross_after = self.gross_before + delta
-        signed = value if self.buy else -value
+        signed = value if buy else -value
         self.net_after = book.net + signed
         self.cash_after = self.cash - signed
         leverage = line.leverage
