@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from solon.policy.assess import Judge
@@ -30,21 +31,25 @@ def judged(judge: Judge, action: Action, book: Book, approved: bool) -> Verdict:
 
 
 def add_pending(book: Book, order: Action) -> None:
-    """An order that was allowed, and that the state does not show yet, works."""
+    """An order that was allowed, and that the state does not show yet, works; it counts from when it was received."""
     if order.kind in RESERVING:
         book.work(order)
-    book.note(order)
+    book.note(_as_received(order, book))
 
 
 def note(book: Book, action: Action, verdict: Verdict) -> None:
     """Count an action on the book: allowed orders work; others were messages, and their id stays free."""
     if verdict.outcome != "allow" or action.kind == "cancel":
-        at = received(action, book)
-        book.message(action if at == action.ts else replace(action, ts=at))
+        book.message(_as_received(action, book))
     else:
         add_pending(book, action)
     if verdict.outcome == "allow" and action.kind == "cancel" and action.symbol in book.lines:
         book.cancel(action.symbol, action.id)
+
+
+def _as_received(action: Action, book: Book) -> Action:
+    at = received(action, book)
+    return action if at == action.ts else replace(action, ts=at)
 
 
 def received(action: Action, book: Book) -> int:
@@ -156,7 +161,10 @@ def exposure_of(verdict: Verdict) -> Decimal:
 
 
 def state_of(value: State | Given) -> State:
-    """A state, parsed where it is not. Raises Refused."""
+    """A state, parsed where it is not; the same text again gives the same object. Raises Refused."""
     if isinstance(value, State):
         return value
-    return load_state(value) if isinstance(value, str | bytes) else parse_state(value)
+    return _loaded(value) if isinstance(value, str | bytes) else parse_state(value)
+
+
+_loaded = lru_cache(maxsize=4)(load_state)  # what is refused is read, and refused, each time

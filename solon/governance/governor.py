@@ -174,8 +174,8 @@ class Governor:
         """Judge an action. When this returns, the decision is in the ledger.
 
         Args:
-            action, state: records, JSON text, or parsed. Give the same `State` object again while it is current: orders allowed
-                meanwhile count against it.
+            action, state: records, JSON text, or parsed. Give the same state (the object, or an equal one) again while it is
+                current: orders allowed meanwhile count against it.
             ticket: the approved review that lifts an `escalate` (never a deny or a halt).
 
         Raises:
@@ -255,7 +255,7 @@ class Governor:
 
     def _decide(self, job: _Job) -> None:
         action, state, ticket = job.action, job.state, job.ticket
-        fresh = self._book is None or state is not self._state
+        fresh = self._book is None or (state is not self._state and state != self._state)
         earlier, noted = self._take(state) if fresh else ([], [])
         book = self._book
         assert book is not None

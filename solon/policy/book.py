@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections import defaultdict, deque
+from collections.abc import Callable
 from copy import copy
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from fractions import Fraction
@@ -105,20 +106,42 @@ class Line:
         self.equity = self.qty * price * factor // UNIT
         self.buys = self.sells = self.buys_value = self.sells_value = self.slip = 0
         for order in self.orders.values():
-            self._count(order, factor)
-        held = ceil_div(abs(self.qty) * price * factor, UNIT)
+            self._count(order, 1)
+        self._settle()
+
+    def add(self, order: Action) -> None:
+        """One more order works; the sums of `recount`, without counting the others again."""
+        self.remove(order.id)
+        self.orders[order.id] = order
+        self._count(order, 1)
+        self._settle()
+
+    def remove(self, order_id: str) -> None:
+        """An order no longer works, if it did."""
+        order = self.orders.pop(order_id, None)
+        if order is not None:
+            self._count(order, -1)
+            self._settle()
+
+    def _settle(self) -> None:
+        """The sides, from what is held and what the orders add up to."""
+        price = (self.bid if self.qty > 0 else self.ask) or 0
+        held = ceil_div(abs(self.qty) * price * (self.factor or 0), UNIT)
         signed = held if self.qty > 0 else -held
         self.long_side = signed + self.buys_value
         self.short_side = -signed + self.sells_value
         self.worst = max(self.long_side, self.short_side)
 
-    def _count(self, order: Action, factor: int) -> None:
+    def _count(self, order: Action, sign: int) -> None:
+        """Add an order to the sums (sign 1) or take it out of them (-1)."""
+        factor = self.factor or 0
         qty, buy = atto(order.qty), order.side == "buy"
         if order.kind == "stop" and self.qty and (self.qty < 0) == buy:
             qty = max(0, qty - abs(self.qty))
         limit = _optional_atto(order.limit_price)
-        value = ceil_div(qty * self.order_price(buy, limit) * factor, UNIT)
-        self.slip += ceil_div(qty * self.slip_per_unit(buy, limit) * factor, UNIT)
+        value = sign * ceil_div(qty * self.order_price(buy, limit) * factor, UNIT)
+        self.slip += sign * ceil_div(qty * self.slip_per_unit(buy, limit) * factor, UNIT)
+        qty *= sign
         if buy:
             self.buys, self.buys_value = self.buys + qty, self.buys_value + value
         else:
@@ -200,12 +223,16 @@ class Book:
         if line.active and not line.priced:
             (self.unpriced.add if sign > 0 else self.unpriced.discard)(line.symbol)
 
-    def _change(self, line: Line, change: object) -> None:
+    def _change(self, line: Line, change: Callable[[], object], *, prices: bool = True) -> None:
+        """Change a line, and its contribution with it; `prices` says that what orders are worth may change too."""
+        was_active = line.active
         self._contribute(line, -1)
-        change()  # type: ignore[operator]
-        line.recount()
+        change()
+        if prices:
+            line.recount()
         self._contribute(line, 1)
-        self._oldest_known = False
+        if prices or line.active != was_active:
+            self._oldest_known = False
 
     def mark(self, symbol: str, mark: Decimal | None, at: int, bid: Decimal | None = None, ask: Decimal | None = None) -> None:
         """A new price at time `at` (microseconds); None or a price that is not positive makes the line unpriced."""
@@ -231,13 +258,13 @@ class Book:
         if line is None:
             line = Line(Position(order.symbol))
             self._add(line)
-        self._change(line, lambda: line.orders.__setitem__(order.id, order))
+        self._change(line, lambda: line.add(order), prices=False)
         self._ids.add(order.id)
 
     def cancel(self, symbol: str, order_id: str) -> None:
         """An order no longer works (cancelled, rejected or filled)."""
         line = self.lines[symbol]
-        self._change(line, lambda: line.orders.pop(order_id, None))
+        self._change(line, lambda: line.remove(order_id), prices=False)
 
     def cashflow(self, amount: Decimal) -> None:
         """Cash came in (positive) or went out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable
@@ -23,9 +24,10 @@ from solon.governance.review import ReviewQueue, sign_answer
 from solon.ledger.dsse import seal
 from solon.ledger.storage import Ledger
 from solon.policy.ladder import Observation
-from solon.policy.types import Ladder, Refused
+from solon.policy.parsing import state_record
+from solon.policy.types import Ladder, Refused, State
 from tests.governance.people import Clock, key, ledger, registry
-from tests.policy.samples import order, position, state
+from tests.policy.samples import NOW, order, position, state
 
 OPERATORS = [key("olga"), key("omar"), key("oren")]
 
@@ -76,6 +78,21 @@ def test_allowed_orders_count_until_the_state_shows_them(book: Ledger) -> None:
     assert later.decide(order("60", id="c"), state()).outcome == "deny", "remembered over a restart"
     assert later.decide(order("50", id="d"), now).outcome == "allow"
     assert rerun(book).same == 4
+
+
+@pytest.mark.parametrize("given", [state, state_record, lambda s: json.dumps(state_record(s))])
+def test_an_equal_state_is_the_same_state(book: Ledger, given: Callable[[State], Any]) -> None:
+    """It is logged once, and what was allowed on it counts, also an order that was dated long before it."""
+    judge = Governor(desk("max_messages_per_minute: 3"), ledger=book)  # type: ignore[arg-type]
+    give = state if given is state else lambda: given(state())
+    outcomes = [
+        judge.decide(order(qty, id=f"o{n}", ts=ts), give()).outcome
+        for n, (qty, ts) in enumerate([("150", NOW), ("60", NOW), ("1", "2026-11-20T15:20:00Z"), ("2", NOW)])
+    ]
+    assert outcomes == ["allow", "deny", "allow", "deny"], "20 % of the account; a fourth message"
+    assert [len(book.of_kind(kind)) for kind in ("state", "decision")] == [1, 4]
+    assert judge.decide(order("2", id="last"), state(cash="99999")).outcome == "deny"
+    assert len(book.of_kind("state")) == 2 and rerun(book).same == 5
 
 
 @pytest.mark.parametrize("race", range(int(os.environ.get("SOLON_RACES", "1"))))

@@ -1,6 +1,7 @@
 """A copied book and its original change apart."""
 
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 from solon.policy.book import Book
@@ -29,3 +30,26 @@ def test_a_copy_equals_its_book_and_changes_apart() -> None:
     other.note_execution(order(id="later still"))
     assert seen(book) == before
     assert seen(other) != before
+
+
+def test_orders_counted_one_by_one_add_up_to_all_counted_again() -> None:
+    """Orders come, go, come again under their old id, while prices and holdings move: as a book that counts everything anew."""
+    draw, now = Random(20261128), state(position(qty="5"), position("BETA", qty="-7", mark="20"), position("NEW"))
+    book, ids = Book(now), [f"o{n}" for n in range(12)]
+    for _ in range(400):
+        symbol, name = draw.choice(["ACME", "BETA", "NEW", "UNKNOWN"]), draw.choice(ids)
+        kind, limit = draw.choice(["order", "stop"]), draw.choice([None, "90", "101.5"])
+        made = order(str(draw.randint(1, 30)), draw.choice(["buy", "sell"]), symbol, id=name, kind=kind, limit_price=limit)
+        happens = draw.random()
+        if happens < 0.6 or symbol not in book.lines:
+            book.work(made)
+        elif happens < 0.8:
+            book.cancel(symbol, name)
+        elif happens < 0.9:
+            book.mark(symbol, draw.choice([None, Decimal(95), Decimal(103)]), book.now + 1)
+        else:
+            book.fill(symbol, draw.choice(["buy", "sell"]), Decimal(3), Decimal(99))
+        oldest, again = book.oldest_price(), book.copy()
+        for line in again.lines.values():
+            again._change(line, lambda: None)
+        assert again.oldest_price() == oldest and seen(again) == seen(book)
