@@ -35,6 +35,10 @@ def _optional_atto(value: Decimal | None) -> int | None:
     return None if value is None else atto(value)
 
 
+def _price(value: Decimal | None, otherwise: int | None) -> int | None:
+    return atto(value) if value is not None and value > 0 else otherwise
+
+
 def ceil_div(numerator: int, denominator: int) -> int:
     """Integer division rounded up."""
     return -(-numerator // denominator)
@@ -57,7 +61,7 @@ class Line:
         self.issuer = position.issuer or position.symbol
         self.sector = position.sector or UNKNOWN_SECTOR
         self.qty = atto(position.qty)
-        self.set_prices(position)
+        self.set_prices(position.mark, position.bid, position.ask, position.priced_at)
         known = position.multiplier is not None and position.fx is not None and position.multiplier > 0 and position.fx > 0
         self.factor = atto(position.multiplier) * atto(position.fx) if known else None  # type: ignore[arg-type]
         leverage = position.product_leverage
@@ -74,11 +78,11 @@ class Line:
         made.orders = dict(self.orders)
         return made
 
-    def set_prices(self, position: Position) -> None:
-        self.mark = _optional_atto(position.mark) if position.mark is not None and position.mark > 0 else None
-        self.bid = atto(position.bid) if position.bid is not None and position.bid > 0 else self.mark
-        self.ask = atto(position.ask) if position.ask is not None and position.ask > 0 else self.mark
-        self.priced_at = position.priced_at
+    def set_prices(self, mark: Decimal | None, bid: Decimal | None, ask: Decimal | None, at: int | None) -> None:
+        """Take prices of time `at`; one that is not positive is none, and the mark stands for a side that has none."""
+        self.mark = _price(mark, None)
+        self.bid, self.ask = _price(bid, self.mark), _price(ask, self.mark)
+        self.priced_at = at
 
     @property
     def active(self) -> bool:
@@ -237,8 +241,7 @@ class Book:
     def mark(self, symbol: str, mark: Decimal | None, at: int, bid: Decimal | None = None, ask: Decimal | None = None) -> None:
         """A new price at time `at` (microseconds); None or a price that is not positive makes the line unpriced."""
         line = self.lines[symbol]
-        priced = Position(symbol, mark=mark, bid=bid, ask=ask, priced_at=at)
-        self._change(line, lambda: line.set_prices(priced))
+        self._change(line, lambda: line.set_prices(mark, bid, ask, at))
         self.clock(at)
 
     def fill(self, symbol: str, side: str, qty: Decimal, price: Decimal, fees: Decimal = Decimal(0)) -> None:
