@@ -149,6 +149,7 @@ class _Output:
     def __init__(self, folder: Path, book: Ledger | None) -> None:
         self.book, self._waiting = book, deque[Receipt]()
         self._files = [(folder / name).open("w", newline="", encoding="utf-8") for name in FILES]
+        self._write = self._files[0].write
         self._writer = csv.writer(self._files[0])
         self._writer.writerow(COLUMNS)
 
@@ -174,7 +175,7 @@ class _Output:
         if row.reasons or row.tally is not None:
             self._writer.writerow(cells)
         else:  # times, numbers and names of ours: nothing to quote
-            self._files[0].write(",".join(cells) + "\r\n")
+            self._write(",".join(cells) + "\r\n")
         if row.tally is not None:
             told = {"ts": row.text, "proposal_id": row.proposal, "text": row.tally.explanation()}
             self._files[2].write(json.dumps(told) + "\n")

@@ -64,7 +64,7 @@ class Row:
             "yes" if self.escalate else "no",
             share_pct(self.drawdown),
             "" if self.leverage is None else f"{self.leverage / BASIS:.4f}",
-            ";".join(self.reasons),
+            ";".join(self.reasons) if self.reasons else "",
             self.proposal,
             *(_NO_VOTES if self.tally is None else _voted(self.tally)),
             self.decision or "",
@@ -137,8 +137,12 @@ class Replayer:
                 book.nav, book.high_water_mark = drawdown[1] - drawdown[0], drawdown[1]
             book.measures = reading.measures
             found = standing(book, self.rules)
-        verdict, reasons = self._verdict(drawdown, found, gone, reading)
-        called = self.rung >= Ladder.reduce or (bool(self.events) and any(event.kind == "call_person" for event in self.events))
+        lost = self._lost(reading)
+        if lost or gone or found or drawdown is None or self.events or self.rung >= Ladder.reduce or not self.policy:
+            verdict, reasons = self._verdict(drawdown, found, gone, lost)
+            called = self.rung >= Ladder.reduce or any(event.kind == "call_person" for event in self.events)
+        else:  # most rows: nothing that could be a reason
+            verdict, reasons, called = "allow", (), False
         leverage = None if book is None else leverage_bp(book)
         row = Row(seen.text, verdict, self.rung, called, drawdown, leverage, reasons, reading)
         return [self._proposal(row, proposal, votes) for proposal, votes in ballots.items()] if ballots else [row]
@@ -245,11 +249,8 @@ class Replayer:
         return herding(directions) if directions else None
 
     def _verdict(
-        self, drawdown: tuple[int, int] | None, found: tuple[Standing, ...], gone: bool, reading: Seen
+        self, drawdown: tuple[int, int] | None, found: tuple[Standing, ...], gone: bool, lost: bool
     ) -> tuple[Outcome, tuple[str, ...]]:
-        lost = self._lost(reading)
-        if self.policy and self.rung < Ladder.reduce and drawdown is not None and not (found or lost or gone or self.events):
-            return "allow", ()  # most rows: nothing below adds a reason
         reasons = [f"{item.code}{'?' if item.status == 'unknown' else ''}" for item in found]
         if lost and "max_daily_loss_pct" not in reasons:
             reasons.append("max_daily_loss_pct")

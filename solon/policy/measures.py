@@ -25,6 +25,7 @@ MINUTE = 60_000_000
 DAY = 1440 * MINUTE
 BASIS = 10_000
 Loss = tuple[int, int]  # fall, start
+_GONE: Loss = (1, 1)  # of nothing, or less, all is lost
 MARKET_HALTS = ((2000, 3), (1300, 2), (700, 1))  # fall of the index in basis points, level
 
 
@@ -120,11 +121,11 @@ class Losses:
         window.append(last)
         while len(window) > 1 and window[1][0] <= begin:
             window.popleft()
-        return _loss(self._open, unit), _loss(window[0][1], unit)
-
-
-def _loss(start: int, now: int) -> Loss:
-    return (start - now, start) if start > 0 else (1, 1)
+        opened, earlier = self._open, window[0][1]
+        return (
+            (opened - unit, opened) if opened > 0 else _GONE,
+            (earlier - unit, earlier) if earlier > 0 else _GONE,
+        )
 
 
 @dataclass

@@ -69,7 +69,7 @@ class Monitor:
         self._last = at
         if gap and (not self.bar or gap < self.bar):
             self._finer(gap)
-        daily, rolling = (None, None) if unit is None else self._losses.update(at, unit, day)
+        daily, rolling = self._losses.update(at, unit, day) if unit is not None else (None, None)
         if not prices:
             return Seen(daily, rolling)
         measures: dict[str, Decimal | None] = {"flash_crash": self._crash(at, prices, shares)}
