@@ -22,6 +22,7 @@ from solon.policy.limits import (
     BREACH,
     NOT_MEASURED,
     OK,
+    UNKNOWN,
     Bound,
     Check,
     Finding,
@@ -35,6 +36,8 @@ from solon.policy.sizing import Sizing, fits, largest, reducible
 from solon.policy.trade import Trade
 from solon.policy.types import SEVERITY_OUTCOME, Action, Ladder, Outcome, Reason, Reasons, Severity, Size, State, Verdict, worst
 from solon.policy.wording import arithmetic, custom_reason, quantity_text, reason
+
+FAILS, MEASURED = (BREACH, UNKNOWN), (BREACH, UNKNOWN, OK)
 
 # Why each group of limits is there, for the last section of an assessment.
 PRINCIPLES = {
@@ -105,9 +108,9 @@ class Assessment:
     def reasons(self, *, failing_only: bool = False) -> tuple[Reason, ...]:
         """Every limit looked at, those that fail first; or these alone."""
         found, rules, trade = [*self.extra], self.rules, self.trade
-        for (check, _), finding in zip(self.checks, self.findings, strict=False):
-            if finding[0] != NOT_MEASURED and not (failing_only and finding[0] == OK):
-                found.append(reason(check, finding, rules, trade))
+        told = FAILS if failing_only else MEASURED
+        pairs = zip(self.checks, self.findings, strict=False)
+        found += [reason(bound[0], finding, rules, trade) for bound, finding in pairs if finding[0] in told]
         if self.custom:
             found += [custom_reason(rule, measured) for rule, measured in self.custom]
             if failing_only:
