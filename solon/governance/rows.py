@@ -151,7 +151,7 @@ class Replayer:
         """Losses and measures of this snapshot; a measure that the file states takes the place of ours."""
         day = seen.text[:10]
         if book is None:
-            reading = self.monitor.update(seen.ts, unit=nav, day=day)
+            reading = self.monitor.level(seen.ts, nav, day)
             return reading if not seen.measures else Seen(reading.daily_loss, reading.rolling_loss, seen.measures)
         positions = seen.state.positions if seen.state is not None else ()
         prices = {p.symbol: p.mark for p in positions if book.lines[p.symbol].active}

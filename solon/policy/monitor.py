@@ -65,17 +65,22 @@ class Monitor:
             prices: mark by symbol.
             shares: exposure over equity by symbol held, negative for shorts; None where equity cannot be told.
         """
-        gap = 0 if self._last is None else at - self._last
-        self._last = at
-        if gap and (not self.bar or gap < self.bar):
-            self._finer(gap)
-        daily, rolling = self._losses.update(at, unit, day) if unit is not None else (None, None)
-        if not prices:
-            return Seen(daily, rolling)
-        measures: dict[str, Decimal | None] = {"flash_crash": self._crash(at, prices, shares)}
-        measures["volatility_ratio"] = self._ratio(at, unit)
-        measures |= self._correlation(prices, shares)
-        return Seen(daily, rolling, measures)
+        seen = self.level(at, unit, day)
+        if prices:
+            seen.measures["flash_crash"] = self._crash(at, prices, shares)
+            seen.measures["volatility_ratio"] = self._ratio(at, unit)
+            seen.measures |= self._correlation(prices, shares)
+        return seen
+
+    def level(self, at: int, unit: int | None, day: object = None) -> Seen:
+        """Take one state of which only the unit value is known: losses, and no measures."""
+        last, self._last = self._last, at
+        if last is not None and at != last and (not self.bar or at - last < self.bar):
+            self._finer(at - last)
+        if unit is None:
+            return Seen()
+        daily, rolling = self._losses.update(at, unit, day)
+        return Seen(daily, rolling)
 
     def _finer(self, bar: int) -> None:
         self.bar = bar
