@@ -48,7 +48,10 @@ def note(book: Book, action: Action, verdict: Verdict) -> None:
 
 
 def _as_received(action: Action, book: Book) -> Action:
-    at = received(action, book)
+    return _dated(action, received(action, book))
+
+
+def _dated(action: Action, at: int) -> Action:
     return action if at == action.ts else replace(action, ts=at)
 
 
@@ -104,7 +107,7 @@ def sent_of(body: Mapping[str, Any], action: Action) -> Sent:
 def recall(book: Book, earlier: Iterable[Sent]) -> None:
     """Count earlier actions on a new book: allowed ones with their value, but no longer as working."""
     for sent in earlier:
-        action = replace(sent.action, ts=sent.at)
+        action = _dated(sent.action, sent.at)
         book.note(action) if sent.allowed and action.kind != "cancel" else book.message(action)
 
 

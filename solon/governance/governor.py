@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,11 @@ from solon.governance.deciding import (
     throttles,
 )
 from solon.governance.killswitch import ResumeRefused, Switch
-from solon.governance.logged import decision_text
+from solon.governance.logged import decision_text, state_text
 from solon.governance.refusals import refusal_logged
 from solon.governance.registry import Registry
 from solon.governance.review import ReviewQueue
-from solon.ledger.canonical import digest
+from solon.ledger.canonical import Written, digest, written
 from solon.ledger.dsse import Envelope, read
 from solon.ledger.receipts import Receipt
 from solon.ledger.storage import AlreadyUsed, Ledger, clock
@@ -114,7 +115,7 @@ class Governor:
         self._jobs: deque[_Job] = deque()
         self._state: State | None = None
         self._book: Book | None = None
-        self._state_digest = ""
+        self._state_text, self._state_digest = Written(), ""
         if ledger is not None:
             self._enact(ledger, change)
             self._remember(ledger)
@@ -273,7 +274,7 @@ class Governor:
         job.verdict = verdict
         if self.ledger is not None:
             if fresh:
-                self.ledger.submit("state", {"digest": self._state_digest, "state": state_record(state)})
+                self.ledger.submit("state", state_text(self._state_digest, self._state_text))
             body = decision_text(
                 action, verdict, at=sent_at, ladder=book.ladder.name, name=sent.name, state=self._state_digest,
                 constitution=self.hash, fresh=fresh, approved=approved, pending=earlier, noted=noted, ticket=ticket,
@@ -297,7 +298,7 @@ class Governor:
         """Make the book of a new state. Orders allowed since its time that it does not show are added as working, what was sent
         lately is counted; returns the ids and the names of both.
         """
-        record = state_record(state)
+        text = written(state_record(state))
         book = Book(state)
         book.throttled |= self.throttled
         known = {order.id for order in (*state.working_orders, *state.recent, *state.executions)}
@@ -306,7 +307,8 @@ class Governor:
         recall(book, noted)
         for sent in self.pending.values():
             add_pending(book, sent.action)
-        self._state, self._book, self._state_digest = state, book, digest(record)
+        self._state, self._book = state, book
+        self._state_text, self._state_digest = text, sha256(text.encode()).hexdigest()
         return list(self.pending), [sent.name for sent in noted]
 
     def _approved(self, action: Action, ticket: str) -> bool:

@@ -86,3 +86,8 @@ def decision_text(
         f'"constitution":"{constitution}","fresh":{"true" if fresh else "false"},"ladder":"{ladder}","name":"{name}",'
         f'"noted":{names_text(noted)},"pending":{names_text(pending)},"state":"{state}",{used}"verdict":{verdict_text(verdict)}}}'
     )
+
+
+def state_text(digest: str, state: Written) -> Written:
+    """The body of a `state` entry, from the canonical text of a state and its SHA-256 (hex)."""
+    return Written(f'{{"digest":"{digest}","state":{state}}}')

@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solon.governance.deciding import placed, plain
-from solon.governance.logged import action_text, decision_text, verdict_text
-from solon.ledger.canonical import NotCanonical, canonical, entry_bytes, quote
+from solon.governance.logged import action_text, decision_text, state_text, verdict_text
+from solon.ledger.canonical import NotCanonical, canonical, digest, entry_bytes, quote, written
 from solon.ledger.storage import time_text as full_time_text
 from solon.policy.assess import Judge
 from solon.policy.book import Book
-from solon.policy.parsing import action_record, time_text
+from solon.policy.parsing import action_record, state_record, time_text
 from solon.policy.types import Action, Ladder, Reason, Severity, Size, Verdict
-from tests.policy.samples import order, state
+from tests.policy.samples import order, position, state
 
 TEXT = st.text(max_size=12) | st.sampled_from(["", '"\\/', "\x00\x1f\x7f\u2028", "\U0001f600\ufb33", "null"])
 MICROS = st.integers(-(10**15), 4 * 10**15) | st.integers(0, 2 * 10**9).map(lambda s: s * 1_000_000)
@@ -99,6 +99,12 @@ def test_real_verdicts_and_where_they_are_placed() -> None:
         assert verdict_text(verdict).encode() == canonical(plain(verdict))
         assert action_text(action).encode() == canonical(action_record(action))
         assert placed(verdict, 7) == replace(verdict, ledger_index=7)
+
+
+def test_a_state_is_written_once() -> None:
+    record = state_record(state(position("\u00dcBER"), position("B", qty="-1.50")))
+    body = {"digest": digest(record), "state": record}
+    assert entry_bytes("state", "t", state_text(digest(record), written(record))) == entry_bytes("state", "t", body)
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
