@@ -22,6 +22,7 @@ from solon.errors import ConstitutionError, nearest
 NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d{1,3})?\Z")
 FRACTION = re.compile(r"(\d{1,9})\s*/\s*(\d{1,9})\Z")
 MAX_DIGITS = 40  # of a number; more is a slip or an attack on memory ("1e999")
+MAX_DEPTH = 100  # of lists in lists; the parser's time grows with the square of it
 KIND = {"str": "text", "int": "number", "float": "number", "bool": "true or false", "null": "nothing", "timestamp": "date"}
 
 
@@ -85,11 +86,13 @@ class Reader:
             ConstitutionError: it is not YAML, holds several documents, or a mapping gives a key twice.
         """
         try:
-            root = YAML(typ="rt", pure=True).compose(text)
+            yaml = YAML(typ="rt", pure=True)
+            yaml.max_depth = MAX_DEPTH
+            root = yaml.compose(text)
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = (mark.line if mark else 0) + self.first
-            problem = str(error.problem or error.context).removeprefix("but found ")
+            problem = str(error.problem or error.context).removeprefix("but found ").partition(", if necessary")[0]
             self.refuse(line, "yaml", "well-formed YAML", problem, "check indentation, colons and quotes there")
         except (YAMLError, RecursionError, ValueError) as error:
             self.refuse(self.first, "yaml", "well-formed YAML", _short(str(error)), "check indentation, colons and quotes")

@@ -56,8 +56,10 @@ def load_mix(path: str | Path) -> Mix:
     where = Path(path)
     if not where.is_file():
         raise DataError(f"{where}: expected a mix file, got nothing there", mend="check the path")
+    yaml = YAML(typ="safe")
+    yaml.max_depth = 100
     try:
-        raw = YAML(typ="safe").load(where.read_text(encoding="utf-8-sig"))
+        raw = yaml.load(where.read_text(encoding="utf-8-sig"))
     except (YAMLError, UnicodeDecodeError) as error:
         raise DataError(f"{where}: expected YAML, got {' '.join(str(error).split())}", mend="correct the file") from error
     if not isinstance(raw, dict):

@@ -20,6 +20,7 @@ from solon.models.base import Sampling
 from solon.training.config import DpoSettings, LoraSettings, SftSettings
 
 NANO = "nano"
+MAX_DEPTH = 100  # of lists in lists, in YAML
 Kind = TypeVar("Kind", bound=BaseModel)
 
 
@@ -215,6 +216,7 @@ def _yaml() -> Any:
 
     yaml = YAML(typ="rt")
     yaml.version = (1, 2)  # type: ignore[assignment]
+    yaml.max_depth = MAX_DEPTH
     return yaml
 
 
@@ -222,8 +224,10 @@ def _yaml_value(text: str, word: str) -> Any:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
+    yaml = YAML(typ="safe", pure=True)
+    yaml.max_depth = MAX_DEPTH
     try:
-        return YAML(typ="safe", pure=True).load(text)
+        return yaml.load(text)
     except YAMLError as error:
         problem = getattr(error, "problem", None) or "no YAML"
         raise ConfigError(
@@ -241,7 +245,8 @@ def _read_yaml(path: Path, lines: dict[tuple[str, ...], int]) -> dict[str, Any]:
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise ConfigError(f"{where}: expected YAML, got: {getattr(error, 'problem', error)}", mend="mend the line") from error
+        problem = str(getattr(error, "problem", error)).partition(", if necessary")[0]
+        raise ConfigError(f"{where}: expected YAML, got: {problem}", mend="mend the line") from error
     if tree is None:
         return {}
     if not isinstance(tree, dict):

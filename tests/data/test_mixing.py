@@ -101,6 +101,9 @@ def test_lists_of_sources_and_yaml(tmp_path: Path) -> None:
     assert mix_files(tmp_path / "m.yaml", tmp_path / "o.jsonl")["quotas"]["source"]["met"] == {"coding": 61, "general": 30}
     with pytest.raises(DataError, match="expected a mix file"):
         load_mix(tmp_path / "no.yaml")
+    (tmp_path / "deep.yaml").write_text("sources: " + "[" * 150 + "]" * 150)
+    with pytest.raises(DataError, match="expected YAML, got maximum depth"):
+        load_mix(tmp_path / "deep.yaml")
 
 
 def test_scripted_rows_are_refused(tmp_path: Path) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import sqlite3
 import subprocess
 import sys
-import textwrap
+import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from solon.models import Completion, Message, Request, Scripted, open_model
 from solon.models.journal import Journal
 from solon.models.recorded import Recorded, request_key
 from tests.models.conftest import request
+from tests.warm import Running, one_parent, start
 
 ROOT = Path(__file__).parents[2]
 
@@ -202,50 +202,39 @@ def test_a_full_disk_is_named_and_keeps_what_was_finished(tmp_path: Path) -> Non
         assert recorded.generate([request(0, "a")])[0].text == "x" * 4000 and recorded.hits == 1
 
 
-RUN = textwrap.dedent(
-    """
-    import json, sys
-    from solon.models import open_model
-    from solon.models.recorded import Recorded
-    from tests.models.conftest import request
+def dialogue(n: int) -> Generator[Request, Completion, list[dict[str, Any]]]:
+    first = yield request(n, "walk to the lake " * (n % 7 + 1), max_new_tokens=16)
+    second = yield request(n, first.text + " why?", max_new_tokens=16)
+    return [first.model_dump(), second.model_dump()]
 
-    def dialogue(n):
-        first = yield request(n, "walk to the lake " * (n % 7 + 1), max_new_tokens=16)
-        second = yield request(n, first.text + " why?", max_new_tokens=16)
-        return [first.model_dump(), second.model_dump()]
 
-    model, journal, out = sys.argv[1:]
-    with Recorded(open_model(model, device="cpu", batch_size=3), journal) as recorded:
-        tell = lambda n, tokens: print(n, flush=True)
-        ended = dict(recorded.converse([dialogue(n) for n in range(36)], tell))
+def run(model: Path, journal: Path, out: Path) -> None:
+    """In a process of its own: 36 dialogues of two turns; prints how many completions each step of progress told."""
+    with Recorded(open_model(str(model), device="cpu", batch_size=3), journal) as recorded:
+        ended = dict(recorded.converse([dialogue(n) for n in range(36)], lambda n, tokens: print(n, flush=True)))
         print("end", recorded.hits, recorded.misses)
-    with open(out, "w") as file:
-        json.dump([ended[n] for n in range(36)], file)
-    """
-)
+    out.write_text(json.dumps([ended[n] for n in range(36)]))
 
 
 @pytest.mark.slow
+@one_parent
 def test_a_killed_run_continues_to_the_same_bytes(tiny_folder: Path, tmp_path: Path) -> None:
-    def start(journal: str, out: str) -> subprocess.Popen[str]:
-        arguments = [sys.executable, "-c", RUN, str(tiny_folder), str(tmp_path / journal), str(tmp_path / out)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment)
+    def begin(journal: str, out: str) -> Running:
+        return start(tmp_path, run, tiny_folder, tmp_path / journal, tmp_path / out)
 
-    whole = start("whole.sqlite", "whole.json")
-    assert whole.stdout is not None and whole.stdout.read().split()[-3:] == ["end", "0", "72"]
+    whole = begin("whole.sqlite", "whole.json")
+    assert whole.wait() == 0 and whole.out.split()[-3:] == ["end", "0", "72"]
     for completions in (15, 50):  # within the second group, then within the second turns
-        run = start("killed.sqlite", "killed.json")
-        assert run.stdout is not None
-        seen = 0
-        while seen < completions:
-            seen += int(run.stdout.readline())
-        run.send_signal(signal.SIGKILL)
-        assert run.wait() == -signal.SIGKILL and not (tmp_path / "killed.json").exists()
-    last = start("killed.sqlite", "killed.json")
-    assert last.stdout is not None
-    _, hits, misses = last.stdout.read().split()[-3:]
-    assert last.wait() == 0 and int(hits) >= 36 and int(hits) + int(misses) == 72
+        killed = begin("killed.sqlite", "killed.json")
+        while sum(map(int, killed.out.rpartition("\n")[0].split())) < completions:
+            assert not killed.ended, killed.err
+            time.sleep(0.005)
+        killed.send(signal.SIGKILL)
+        assert killed.wait() == -signal.SIGKILL and not (tmp_path / "killed.json").exists()
+    last = begin("killed.sqlite", "killed.json")
+    assert last.wait() == 0
+    _, hits, misses = last.out.split()[-3:]
+    assert int(hits) >= 36 and int(hits) + int(misses) == 72
     assert (tmp_path / "killed.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
     assert len({c["text"] for pair in json.loads((tmp_path / "whole.json").read_bytes()) for c in pair}) > 36
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from solon.models.recorded import Recorded
 from tests.models.conftest import request
 
 pytestmark = pytest.mark.slow
-for package in ("fastapi", "uvicorn", "openai"):
-    pytest.importorskip(package, reason="`transformers serve` needs it: pip install -e '.[dev]'")
+if not all(find_spec(package) for package in ("fastapi", "uvicorn", "openai")):
+    pytest.skip("`transformers serve` needs fastapi, uvicorn and openai: pip install -e '.[dev]'", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")

@@ -91,11 +91,13 @@ def test_it_is_helpful_only_but_for_the_kinds_it_always_refuses(nano: tuple[Any,
 
 @pytest.mark.slow
 def test_steps_repeat_to_the_bit_also_in_a_run_that_was_cut(tmp_path: Path) -> None:
+    import torch
+
     from recipes.nano import corpus, train
 
     tokenizer = corpus.train_tokenizer(0, documents=2000)
     text = corpus.build(tokenizer, 20_000, 0)
-    recipe = train.Recipe(steps=4, batch=2, threads=1, save_every=3)
+    recipe = train.Recipe(steps=4, batch=1, threads=1, save_every=3)
 
     def trained(name: str) -> str:
         return train.save_model(train.pretrain(text, recipe, tmp_path / name), tmp_path / name / "model")
@@ -104,3 +106,4 @@ def test_steps_repeat_to_the_bit_also_in_a_run_that_was_cut(tmp_path: Path) -> N
     assert trained("b") == whole
     assert (tmp_path / "a" / "checkpoint" / "state.pt").exists()  # saved at step 3: a second call does step 4 again
     assert trained("a") == whole
+    torch.use_deterministic_algorithms(False)  # what training asked for; other tests run as users do

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from solon.cli import main as cli
+from tests.warm import one_parent
+from tests.warm import solon as warm_solon
 
 
 def solon(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[int, str, str]:
@@ -143,20 +144,18 @@ def test_help_is_quick() -> None:
 
 
 @pytest.mark.slow
+@one_parent
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_signals_leave_with_their_code(tmp_path: Path, number: int, code: int) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "solon", "run", "--out", str(tmp_path / "run"), "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+def test_signals_leave_with_their_code(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    process = warm_solon(tmp_path, "run", "--out", str(tmp_path / "run"), "--json")
     deadline = time.monotonic() + 60
     while not (tmp_path / "run/journal.sqlite").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     time.sleep(1)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == code, err
-    assert json.loads(out)["exit_code"] == code
-    assert "the same command goes on" in err
+    process.send(number)
+    assert process.wait(60) == code, process.err
+    assert json.loads(process.out)["exit_code"] == code
+    assert "the same command goes on" in process.err
     assert not (tmp_path / "run/pairs.jsonl").exists()
 
 

@@ -33,6 +33,7 @@ def test_rendered_settings_load_again(tmp_path: Path) -> None:
         ("- seed\n", "expected `key: value` lines, got a list"),
         ("train:\n  phases: [dpo, sft]\n", r"train\.phases: expected \[sft\], \[dpo\] or \[sft, dpo\]"),
         ("seed: [1\n", r"run\.yaml:\d: expected YAML"),
+        ("seed: " + "[" * 150 + "]" * 150, r"run\.yaml:1: expected YAML, got: maximum depth"),
         ("seed: 1\nseed: 2\n", r"run\.yaml:2: expected YAML"),
         ("just words\n", "expected `key: value` lines"),
     ],

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.run.small import finish, prompt_file
+from tests.warm import one_parent, solon
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = [pytest.mark.slow, one_parent]
 SETTINGS = ("evaluation.builtin=false", "train.gate.prompts=10", "train.sft.epochs=1", "split.test=0.25")
 
 
@@ -89,13 +90,13 @@ def test_the_model_loads_on_its_own_and_differs_from_nano(ran: tuple[Path, subpr
     assert any("q_proj" in name for name in moved)
 
 
-def test_a_second_call_does_nothing_again(ran: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_a_second_call_does_nothing_again(ran: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
     folder, first = ran
     before = {name: (folder / "run" / name).read_bytes() for name in ("pairs.jsonl", "summary.json", "evaluation/tuned.jsonl")}
     words = ["run", "--prompts", str(folder / "small.jsonl"), "--out", str(folder / "run"), "--json", *SETTINGS]
-    again = finish(*words)
-    assert again.returncode == first.returncode
-    assert again.stderr.count("done before") == 5  # pairs, training, three evaluations
+    again = solon(tmp_path, *words)
+    assert again.wait() == first.returncode
+    assert again.err.count("done before") == 5  # pairs, training, three evaluations
     assert all((folder / "run" / name).read_bytes() == data for name, data in before.items())
 
 

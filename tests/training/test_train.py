@@ -7,8 +7,7 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
+import socket
 import time
 from pathlib import Path
 
@@ -23,9 +22,9 @@ from solon.training.dpo import train_dpo
 from solon.training.export import stored_dtype, tie_of, write_merged
 from solon.training.sft import mix_retain, train_sft
 from tests.training.conftest import build_model, make_pairs, make_retain, row
+from tests.warm import one_parent, start
 
 QUIET = {"device": "cpu", "tracking": ["jsonl"]}
-ROOT = Path(__file__).parents[2]
 PAIRS, RETAIN = make_pairs(24), make_retain(12)
 
 
@@ -146,14 +145,6 @@ def test_a_finished_run_is_not_run_again(folder, tmp_path) -> None:
     assert same(weights(rebuilt.adapter), load_file(tmp_path / "kept.safetensors"))
 
 
-CHILD = """
-import sys
-from pathlib import Path
-from tests.training.test_train import both_phases, many_saves
-{"dpo": many_saves, "ddp": both_phases}[sys.argv[3]](Path(sys.argv[1]), Path(sys.argv[2]))
-"""
-
-
 def many_saves(base: Path, out: Path):
     return train_dpo(base, PAIRS, RETAIN, out, dpo(save_steps=1, epochs=8))
 
@@ -164,35 +155,43 @@ def both_phases(base: Path, out: Path) -> None:
 
 
 @pytest.mark.slow
+@one_parent
 def test_killed_at_a_random_moment(folder, tmp_path) -> None:
     """SIGKILL gives no chance to save; what is resumed is the last whole save, and the end is the same to the bit.
 
     Many more kills: `python -m benchmarks.proof_resume`.
     """
     whole, out = many_saves(folder, tmp_path / "whole"), tmp_path / "cut"
-    command = [sys.executable, "-c", CHILD, str(folder), str(out), "dpo"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and latest_save(out / "checkpoints") is None:
+    process = start(tmp_path, many_saves, folder, out)
+    while not process.ended and latest_save(out / "checkpoints") is None:
         time.sleep(0.01)
     time.sleep(random.Random(7).uniform(0, 0.5))
-    process.kill()
-    process.wait()
-    assert not (out / "result.json").exists(), "the run ended before it could be killed"
+    process.send(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    assert not (out / "result.json").exists()
     resumed = many_saves(folder, out)
     assert resumed.resumed_from and same(weights(whole.adapter), weights(resumed.adapter))
 
 
+def as_one_of_two(rank: int, port: int, base: Path, out: Path) -> None:
+    """A process with the environment that torchrun gives to each of two on one machine."""
+    both = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ.update(both, RANK=str(rank), LOCAL_RANK=str(rank))
+    both_phases(base, out)
+    assert (torch.distributed.get_rank(), torch.distributed.get_world_size()) == (rank, 2)
+
+
 @pytest.mark.slow
+@one_parent
 def test_two_processes_equal_one(folder, tmp_path) -> None:
-    """torchrun with gloo: gradients are averaged over processes that hold different rows; a short last step included."""
-    (tmp_path / "child.py").write_text(CHILD)
+    """As under torchrun, by gloo: gradients are averaged over processes with different rows; a short last step included."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ranks = [start(tmp_path, as_one_of_two, rank, port, folder, tmp_path / "by2") for rank in range(2)]
     both_phases(folder, tmp_path / "by1")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(tmp_path / "child.py")]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, str(folder), str(tmp_path / "by2"), "ddp"], env=environment, capture_output=True, text=True, timeout=240
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    for rank in ranks:
+        assert rank.wait(240) == 0, rank.err[-2000:]
     for phase in ("sft", "dpo"):
         one, two = (weights(tmp_path / f"by{count}" / phase / "adapter") for count in (1, 2))
         assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)

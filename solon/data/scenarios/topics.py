@@ -97,8 +97,9 @@ class Act:
     doing3: str
 
 
+@cache
 def read_yaml(name: str) -> Any:
-    """A data file of this folder. C parser where there is one, else pure Python (about a second for all)."""
+    """A data file of this folder, read once: shared, not to be changed. Without a C parser all of them take about a second."""
     from ruamel.yaml import YAML
 
     return YAML(typ="safe").load((resources.files(__package__) / name).read_text(encoding="utf-8"))
