@@ -44,7 +44,8 @@ class Receipt:
 
     def result(self) -> int:
         """The index, once it is known. Raises what the ledger says instead (AlreadyUsed, LedgerClosed)."""
-        self.wait()
+        while not self.wait(1.0):
+            continue
         if isinstance(self._answer, int):
             return self._answer
         raise self._answer or EnvironmentRefused("entry: it was not written", mend="submit it again")

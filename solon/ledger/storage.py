@@ -248,7 +248,7 @@ class Ledger:
         Raises:
             AlreadyUsed: `once` was used. NotCanonical: the body holds a float. LedgerClosed: nothing can be written.
         """
-        return self.submit(kind, body, once=once).result()
+        return self.submit(kind, body, once=once, receipt=Receipt(awaited=True)).result()
 
     def submit(self, kind: str, body: Any, *, once: str | None = None, receipt: Receipt | None = None) -> Receipt:
         """`append` without waiting: the receipt (a new one, or the one given) gives the index once the entry is on disk."""
