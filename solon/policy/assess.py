@@ -343,15 +343,15 @@ def _decide(result: Assessment, approved: bool) -> None:
         result.path.append(f"unknown: {trade.why_blind}")
 
 
-def _outcomes(result: Assessment) -> Iterator[Outcome]:
+def _outcomes(result: Assessment) -> list[Outcome]:
     """What each failing limit, and each limit of the user's own, asks for."""
+    found: list[Outcome] = [_custom_outcome(rule, measured) for rule, measured in result.custom]
     for check, status in result.failing:
         if status == BREACH:
-            yield SEVERITY_OUTCOME[check.severity]
+            found.append(SEVERITY_OUTCOME[check.severity])
         elif check.blocks:
-            yield "deny"
-    for rule, measured in result.custom:
-        yield _custom_outcome(rule, measured)
+            found.append("deny")
+    return found
 
 
 def _owned_and_new(result: Assessment) -> bool:

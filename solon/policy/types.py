@@ -266,12 +266,13 @@ class Verdict:
         return record
 
 
-_RANK = {outcome: rank for rank, outcome in enumerate(OUTCOMES)}
-
-
 def worst(outcomes: Iterable[Outcome]) -> Outcome:
     """The most restrictive of several outcomes; `allow` for none."""
-    return max(outcomes, key=_RANK.__getitem__, default="allow")
+    found = set(outcomes)
+    for outcome in reversed(OUTCOMES):
+        if outcome in found:
+            return outcome
+    return "allow"
 
 
 @cache
