@@ -15,6 +15,7 @@ from solon.errors import EnvironmentRefused, ModelError
 from solon.models.base import Completion, Dialogue, Message, Progress, Request, converse_in_rounds
 from solon.models.decode import Row, decode, pad_left
 from solon.models.fingerprint import adapter_hash, check_base, model_hash, with_adapter
+from solon.models.shares import in_shares, is_small, shares_for
 from solon.models.template import encode_conversation, ensure_chat_template, render
 
 T = TypeVar("T")
@@ -120,17 +121,22 @@ class HFModel:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def plan(self, requests: Sequence[Request]) -> list[list[Request]]:
-        """Groups to be completed together, as a pure function of the requests: by prompt length in tokens, then id, cut
-        every `GROUP * batch_size`. Within a group `batch_size` requests are decoded at a time; the next takes the place of one
-        that is done.
+        """Groups to be completed together, as a pure function of the requests (and of torch's number of threads): by prompt
+        length in tokens, then id, cut every `GROUP * batch_size`. Within a group `batch_size` requests are decoded at a time;
+        the next takes the place of one that is done. A small model on a CPU shares each group out to processes, and gets
+        groups as many times larger.
 
         Requests that cannot be completed (longer than the context, refused by the template) come last, in groups of their own.
         """
         prepared, refused = self._prepare(requests)
         good = [request for request, _ in prepared]
         bad = [request for request, _ in refused]
-        size = self.batch_size * GROUP
+        size = self._group(len(good))
         return [part[at : at + size] for part in (good, bad) for at in range(0, len(part), size)]
+
+    def _group(self, requests: int) -> int:
+        """How many of so many requests are completed together."""
+        return self.batch_size * GROUP * shares_for(self.model, requests)
 
     def _prepare(self, requests: Sequence[Request]) -> tuple[list[tuple[Request, list[int]]], list[tuple[Request, str]]]:
         """(request, prompt ids) in the order of decoding, and (request, reason) of those that cannot be."""
@@ -160,8 +166,9 @@ class HFModel:
         if refused and progress:
             progress(len(refused), 0)
         with _evaluation(self.model):
-            for at in range(0, len(prepared), self.batch_size * GROUP):
-                group = prepared[at : at + self.batch_size * GROUP]
+            size = self._group(len(prepared))
+            for at in range(0, len(prepared), size):
+                group = prepared[at : at + size]
                 completions = self._complete(group, self.batch_size, progress)
                 done |= {id(request): completion for (request, _), completion in zip(group, completions, strict=True)}
         return [done[id(request)] for request in requests]
@@ -171,7 +178,7 @@ class HFModel:
         rows = [self._row(request, ids) for request, ids in group]
         told = _Told(progress)
         try:
-            replies = decode(self.model, rows, stop_ids=self.stop_ids, pad=self.pad, slots=slots, progress=told)
+            replies = self._decode(rows, slots, told)
         except torch.OutOfMemoryError as error:
             reason = f"out of device memory: {error}"
         else:
@@ -186,6 +193,24 @@ class HFModel:
             return self._complete(group, half, progress)
         middle = len(group) // 2
         return self._complete(group[:middle], 1, progress) + self._complete(group[middle:], 1, progress)
+
+    def _decode(self, rows: list[Row], slots: int, progress: Progress) -> list[list[int]]:
+        """The rows' replies; a small model on a CPU shares them out to processes, each every so many rows."""
+        count = shares_for(self.model, len(rows))
+        at_once = slots * GROUP if is_small(self.model) else slots  # its rows cost little memory, each step of few rows much time
+        settings: dict[str, Any] = {"stop_ids": self.stop_ids, "pad": self.pad, "slots": at_once}
+        if count == 1:
+            return decode(self.model, rows, progress=progress, **settings)
+
+        def share(at: int, told: Progress) -> list[list[int]]:
+            if self._adapter_on and hasattr(self.model, "merge_adapter"):
+                self.model.merge_adapter()  # this process's own copy of the weights: fewer and larger products
+            return decode(self.model, rows[at::count], progress=told, **settings)
+
+        replies: list[list[int]] = [[] for _ in rows]
+        for at, part in enumerate(in_shares(share, count, progress)):
+            replies[at::count] = part
+        return replies
 
     def _row(self, request: Request, ids: list[int]) -> Row:
         sampling = request.sampling

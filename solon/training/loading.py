@@ -16,6 +16,7 @@ from solon.models.fingerprint import adapter_hash, check_base, model_hash, weigh
 from solon.models.locate import locate
 from solon.models.template import ensure_chat_template
 from solon.training.config import LoraSettings, PhaseSettings
+from solon.training.dropout import quicken_dropout
 from solon.training.targets import choose_targets, describe_targets, lora_parameters
 
 
@@ -155,6 +156,8 @@ def load_for_training(path: str | Path, settings: PhaseSettings, adapter: Path |
         model, adapts = attach_adapters(model, settings.lora)
     else:
         model = continue_adapter(model, adapter, folder)
+    if device == "cpu":
+        quicken_dropout(model)
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     adapts = adapts or f"adapter {adapter} continued: {trainable:,} trainable parameters ({trainable / parameters:.2%})"
     return Loaded(model, tokenizer, folder, identity, device, bf16, trainable, parameters, adapts)

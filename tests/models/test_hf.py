@@ -17,6 +17,7 @@ from solon.errors import EnvironmentRefused, ModelError
 from solon.models import Message, Request, open_model
 from solon.models.fingerprint import record_base
 from solon.models.hf import GROUP
+from solon.models.shares import shares_for
 from solon.models.template import PLAIN_TEMPLATE
 from tests.models.conftest import WORDS, request, save_tiny
 
@@ -41,7 +42,8 @@ def test_the_plan_is_a_function_of_the_requests(tiny: Any, texts: list[str], shu
     assert sorted(r.id for r in flat) == sorted(r.id for r in requests)
     keys = [(len(tiny.prompt_ids(r)), r.id) for r in flat]
     assert keys == sorted(keys)
-    assert all(len(group) == tiny.batch_size * GROUP for group in plan[:-1])
+    size = tiny.batch_size * GROUP * shares_for(tiny.model, len(texts))
+    assert all(len(group) == size for group in plan[:-1])
 
 
 def test_replies_do_not_depend_on_the_order_of_asking(tiny: Any) -> None:

@@ -1,0 +1,128 @@
+"""The same work in several processes of one thread each, for models too small to keep two threads busy.
+
+The threads of one process share each matrix, and with small ones they wait for each other longer than they work; processes
+share whole requests. They are forked, so that they see the weights as they are at this moment, those of a model in training
+too, and copy none. A process only computes: it holds no file of its parent's, writes nothing, and is gone when the call ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from typing import Any, TypeVar
+
+import torch
+
+from solon.errors import ModelError
+from solon.models.base import Progress
+
+T = TypeVar("T")
+SMALL = 64 << 20  # bytes of weights; larger models keep the threads of one process busy
+LEAST = 8  # requests that are worth a process
+
+
+def shares_for(model: Any, requests: int) -> int:
+    """Into how many processes to divide `requests`: one for each thread of torch, or 1 where that does not pay.
+
+    Forking is safe on Linux alone, and a process that is itself a helper may have none.
+    """
+    if sys.platform != "linux" or multiprocessing.current_process().daemon or not is_small(model):
+        return 1
+    return max(1, min(torch.get_num_threads(), requests // LEAST))
+
+
+def is_small(model: Any) -> bool:
+    """On a CPU, with weights of at most `SMALL` bytes."""
+    return model.device.type == "cpu" and sum(p.numel() * p.element_size() for p in model.parameters()) <= SMALL
+
+
+def in_shares(work: Callable[[int, Progress], T], count: int, progress: Progress | None = None) -> list[T]:
+    """`work(0, told) ... work(count - 1, told)`, each in a process of its own with one thread; what they return, in order.
+
+    Args:
+        work: must not need open files, locks or gradients; what it returns must be picklable. It tells its progress by `told`.
+
+    Raises:
+        ModelError: a share failed or its process was killed.
+    """
+    processes, pipes = [], []
+    try:
+        for share in range(count):
+            process, pipe = _start(work, share)
+            processes.append(process)
+            pipes.append(pipe)
+        return _collect(pipes, progress)
+    finally:
+        for process in processes:
+            process.kill()  # those that are done have ended by themselves, or are about to
+        for process, pipe in zip(processes, pipes, strict=True):
+            process.join()
+            pipe.close()
+
+
+def _start(work: Callable[[int, Progress], Any], share: int) -> tuple[Any, Connection]:
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_run, args=(work, share, theirs), daemon=True)
+    with warnings.catch_warnings():  # Python 3.12 warns of other threads; a share takes no lock that one of them may hold
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
+    theirs.close()  # so that the end of the process is the end of the pipe
+    return process, ours
+
+
+def _run(work: Callable[[int, Progress], Any], share: int, pipe: Connection) -> None:
+    """In the new process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interruption means
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _close_all_but(pipe.fileno())
+    torch.set_num_threads(1)
+    parent = os.getppid()
+
+    def told(count: int, tokens: int) -> None:
+        if os.getppid() != parent:  # killed: nobody waits for the rest
+            os._exit(1)
+        pipe.send(("told", (count, tokens)))
+
+    try:
+        answer = ("done", work(share, told))
+    except Exception as error:  # noqa: BLE001 - told to the parent, whatever it is
+        answer = ("failed", f"{type(error).__name__}: {error}")
+    with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
+        pipe.send(answer)
+
+
+def _close_all_but(kept: int) -> None:
+    """Locks of open files stay taken while a copy is open anywhere; a run whose parent was killed must be free at once."""
+    for name in os.listdir("/proc/self/fd"):
+        number = int(name)
+        if number > 2 and number != kept:
+            with contextlib.suppress(OSError):  # the listing's own
+                os.close(number)
+
+
+def _collect(pipes: list[Connection], progress: Progress | None) -> list[Any]:
+    answers: dict[int, Any] = {}
+    while len(answers) < len(pipes):
+        for pipe in wait([pipe for at, pipe in enumerate(pipes) if at not in answers]):
+            assert isinstance(pipe, Connection)
+            try:
+                kind, value = pipe.recv()
+            except EOFError:
+                raise ModelError(
+                    "a process that shared the model's work was killed, by a lack of memory perhaps",
+                    mend="set OMP_NUM_THREADS=1 to work in one process, and run the same command again",
+                ) from None
+            if kind == "failed":
+                raise ModelError(f"a process that shared the model's work failed: {value}")
+            if kind == "done":
+                answers[pipes.index(pipe)] = value
+            elif progress:
+                progress(*value)
+    return [answers[at] for at in range(len(pipes))]
