@@ -8,6 +8,7 @@ too, and copy none. A process only computes: it holds no file of its parent's, w
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
@@ -51,38 +52,17 @@ def in_shares(work: Callable[[int, Progress], T], count: int, progress: Progress
     Raises:
         ModelError: a share failed or its process was killed.
     """
-    processes, pipes = [], []
+    helpers: list[Helper] = []
     try:
         for share in range(count):
-            process, pipe = _start(work, share)
-            processes.append(process)
-            pipes.append(pipe)
-        return _collect(pipes, progress)
+            helpers.append(Helper(functools.partial(_work_on, work, share)))
+        return _collect(helpers, progress)
     finally:
-        for process in processes:
-            process.kill()  # those that are done have ended by themselves, or are about to
-        for process, pipe in zip(processes, pipes, strict=True):
-            process.join()
-            pipe.close()
+        for helper in helpers:
+            helper.end()
 
 
-def _start(work: Callable[[int, Progress], Any], share: int) -> tuple[Any, Connection]:
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_run, args=(work, share, theirs), daemon=True)
-    with warnings.catch_warnings():  # Python 3.12 warns of other threads; a share takes no lock that one of them may hold
-        warnings.simplefilter("ignore", DeprecationWarning)
-        process.start()
-    theirs.close()  # so that the end of the process is the end of the pipe
-    return process, ours
-
-
-def _run(work: Callable[[int, Progress], Any], share: int, pipe: Connection) -> None:
-    """In the new process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interruption means
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _close_all_but(pipe.fileno())
-    torch.set_num_threads(1)
+def _work_on(work: Callable[[int, Progress], Any], share: int, pipe: Connection) -> None:
     parent = os.getppid()
 
     def told(count: int, tokens: int) -> None:
@@ -90,12 +70,83 @@ def _run(work: Callable[[int, Progress], Any], share: int, pipe: Connection) -> 
             os._exit(1)
         pipe.send(("told", (count, tokens)))
 
-    try:
-        answer = ("done", work(share, told))
-    except Exception as error:  # noqa: BLE001 - told to the parent, whatever it is
-        answer = ("failed", f"{type(error).__name__}: {error}")
-    with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
-        pipe.send(answer)
+    pipe.send(("done", work(share, told)))
+
+
+def _collect(helpers: list[Helper], progress: Progress | None) -> list[Any]:
+    answers: dict[Any, Any] = {}
+    pipes = {helper.pipe: helper for helper in helpers}
+    while len(answers) < len(pipes):
+        for pipe in wait([pipe for pipe in pipes if pipe not in answers]):
+            kind, value = pipes[pipe].receive()  # type: ignore[index]  # what was waited for
+            if kind == "done":
+                answers[pipe] = value
+            elif progress:
+                progress(*value)
+    return [answers[pipe] for pipe in pipes]
+
+
+class Helper:
+    """A forked process of one thread that runs `target(pipe)` and ends; `pipe` is this side's end.
+
+    It sees memory as it is at the fork, holds none of this process's files, and leaves decisions about signals to it.
+    """
+
+    def __init__(self, target: Callable[[Connection], None]) -> None:
+        context = multiprocessing.get_context("fork")
+        self.pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_run, args=(target, theirs), daemon=True)
+        with warnings.catch_warnings():  # Python 3.12 warns of other threads; a helper takes no lock that one of them may hold
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._process.start()
+        theirs.close()  # so that the end of the process is the end of the pipe
+
+    def send(self, message: Any) -> None:
+        """Raises ModelError when the process is gone."""
+        try:
+            self.pipe.send(message)
+        except (BrokenPipeError, ConnectionResetError):
+            raise _gone() from None
+
+    def receive(self) -> tuple[str, Any]:
+        """The next (kind, value) that the process sends.
+
+        Raises:
+            ModelError: it failed, or was killed.
+        """
+        try:
+            kind, value = self.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            raise _gone() from None
+        if kind == "failed":
+            raise ModelError(f"a process that shared the model's work failed: {value}")
+        return kind, value
+
+    def end(self) -> None:
+        """Wait for nothing: kill it if it still runs."""
+        self._process.kill()
+        self._process.join()
+        self.pipe.close()
+
+
+def _gone() -> ModelError:
+    return ModelError(
+        "a process that shared the model's work was killed, by a lack of memory perhaps",
+        mend="set OMP_NUM_THREADS=1 to work in one process, and run the same command again",
+    )
+
+
+def _run(target: Callable[[Connection], None], pipe: Connection) -> None:
+    """In the new process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interruption means
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _close_all_but(pipe.fileno())
+    torch.set_num_threads(1)
+    with contextlib.suppress(BrokenPipeError):  # the parent is gone
+        try:
+            target(pipe)
+        except Exception as error:  # noqa: BLE001 - told to the parent, whatever it is
+            pipe.send(("failed", f"{type(error).__name__}: {error}"))
 
 
 def _close_all_but(kept: int) -> None:
@@ -105,24 +156,3 @@ def _close_all_but(kept: int) -> None:
         if number > 2 and number != kept:
             with contextlib.suppress(OSError):  # the listing's own
                 os.close(number)
-
-
-def _collect(pipes: list[Connection], progress: Progress | None) -> list[Any]:
-    answers: dict[int, Any] = {}
-    while len(answers) < len(pipes):
-        for pipe in wait([pipe for at, pipe in enumerate(pipes) if at not in answers]):
-            assert isinstance(pipe, Connection)
-            try:
-                kind, value = pipe.recv()
-            except EOFError:
-                raise ModelError(
-                    "a process that shared the model's work was killed, by a lack of memory perhaps",
-                    mend="set OMP_NUM_THREADS=1 to work in one process, and run the same command again",
-                ) from None
-            if kind == "failed":
-                raise ModelError(f"a process that shared the model's work failed: {value}")
-            if kind == "done":
-                answers[pipes.index(pipe)] = value
-            elif progress:
-                progress(*value)
-    return [answers[at] for at in range(len(pipes))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 
 
 def steps_of(rows: int, epochs: float, batch: int) -> int:
@@ -31,3 +32,14 @@ def cycle(rows: int, batch: int, steps: int, seed: int) -> list[list[int]]:
     taken = schedule(rows, math.ceil(steps * batch / rows), batch, seed)
     flat = [row for step in taken for row in step]
     return [flat[i * batch : (i + 1) * batch] for i in range(steps)]
+
+
+def divide(sizes: Sequence[int], pieces: int) -> list[list[int]]:
+    """Indices into `sizes` in `pieces` lists of about equal sums: the largest first, each to the lightest list (Graham 1969)."""
+    result: list[list[int]] = [[] for _ in range(pieces)]
+    sums = [0] * pieces
+    for index in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
+        lightest = sums.index(min(sums))
+        result[lightest].append(index)
+        sums[lightest] += sizes[index]
+    return [sorted(piece) for piece in result]

@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from solon.errors import ModelError
+from solon.training.batches import divide
 from solon.training.encode import Encoded, Example
 from solon.training.losses import token_logprobs
 
@@ -95,11 +96,16 @@ def plan_packs(lengths: Sequence[int], budget: int, most: int | None = None) -> 
     return packs
 
 
-def pack_examples(examples: Sequence[Example], budget: int, most: int | None = None) -> list[Pack]:
-    """Pack examples; the parts of one example (a pair's chosen and rejected) always share a pack, in order."""
+def pack_examples(examples: Sequence[Example], budget: int, most: int | None = None, pieces: int = 1) -> list[Pack]:
+    """Pack examples; the parts of one example (a pair's chosen and rejected) always share a pack, in order.
+
+    `pieces`: divide the examples into so many of about equal length first, so that as many processes have work.
+    """
     result = []
-    for group in plan_packs([len(e) for e in examples], budget, most):
-        result.append(make_pack([part for index in group for part in examples[index].parts], group))
+    for piece in divide([len(e) for e in examples], pieces):
+        for places in plan_packs([len(examples[i]) for i in piece], budget, most):
+            group = [piece[place] for place in places]
+            result.append(make_pack([part for index in group for part in examples[index].parts], group))
     return result
 
 

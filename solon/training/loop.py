@@ -37,6 +37,7 @@ from solon.training.callbacks import (
 from solon.training.collate import Layout, attention_for
 from solon.training.config import PhaseSettings
 from solon.training.loading import Loaded, quiet
+from solon.training.partners import Partners, added, one_thread, partners_for, summed
 from solon.training.plan import Plan
 
 OPTIMISER = "adamw_torch"
@@ -46,6 +47,7 @@ class Phase(Protocol):
     """What differs between SFT and DPO."""
 
     steps: int
+    pieces: int
 
     def work(self, item: int) -> list[Any]:
         """The forward passes of one optimiser step (of this process)."""
@@ -86,6 +88,7 @@ class StepTrainer(Trainer):
         super().__init__(model=loaded.model, **options)
         self.phase, self.loaded = phase, loaded
         self.pending: list[dict[str, float]] = []
+        self.partners: Partners | None = None
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
 
@@ -94,19 +97,35 @@ class StepTrainer(Trainer):
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         model.train()
-        total = torch.zeros((), device=self.args.device)
-        logged: dict[str, float] = {}
-        work = self.phase.work(int(inputs["step"]))
-        for number, part in enumerate(work):
-            last = number == len(work) - 1
-            with model.no_sync() if hasattr(model, "no_sync") and not last else nullcontext():
-                with self.loaded.autocast():
-                    loss, numbers = self.phase.loss(model, part)
-                self.accelerator.backward(loss)
-            total += loss.detach()
-            logged = {name: logged.get(name, 0.0) + value for name, value in {**dict.fromkeys(logged, 0.0), **numbers}.items()}
+        item = int(inputs["step"])
+        if self.phase.pieces > 1:
+            total, logged = self._shared_step(model, item)
+        else:
+            total, logged = summed(model, self.phase.work(item), self._loss, self.accelerator.backward, _syncing(model))
         self.pending.append(logged)
-        return total
+        return torch.zeros((), device=self.args.device) + total
+
+    def _loss(self, model: Any, part: Any) -> tuple[torch.Tensor, dict[str, float]]:
+        with self.loaded.autocast():
+            return self.phase.loss(model, part)
+
+    def _shared_step(self, model: Any, item: int) -> tuple[Any, dict[str, float]]:
+        if self.partners is None:
+            self.partners = Partners(model, self.phase.work, self._loss, self.phase.pieces)
+        with one_thread():
+            mine = self.partners.begin(item, self.phase.work(item))
+            total, logged = summed(model, mine, self._loss, self.accelerator.backward)
+            theirs, numbers = self.partners.finish()
+        return total + theirs, added(logged, numbers)
+
+    @contextmanager
+    def with_partners(self) -> Iterator[None]:
+        """The partners that the first step called in are gone after this block."""
+        try:
+            yield
+        finally:
+            if self.partners is not None:
+                self.partners.end()
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         if "loss" in logs and self.pending:
@@ -133,6 +152,11 @@ def evaluating(model: Any) -> Iterator[None]:
             yield
     finally:
         model.train(training)
+
+
+def _syncing(model: Any) -> Any:
+    """Processes of torchrun average gradients once, after the last part of a step."""
+    return lambda last: model.no_sync() if hasattr(model, "no_sync") and not last else nullcontext()
 
 
 def _one(items: list[int]) -> dict[str, int]:
@@ -281,7 +305,8 @@ def run_loop(
         callbacks=callbacks,
     )
     started = time.perf_counter()
-    with signals.caught(), attention_for(loaded.model, layout), quiet():
+    phase.pieces = partners_for(loaded.model, settings.batch) if world_size() == 1 else 1
+    with signals.caught(), attention_for(loaded.model, layout), quiet(), trainer.with_partners():
         trainer.train(resume_from_checkpoint=str(save) if save else None)
     if signals.received is not None and trainer.state.global_step < plan.steps:
         raise TrainingInterrupted(signals.received, trainer.state.global_step, out)

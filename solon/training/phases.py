@@ -57,6 +57,11 @@ class Work:
     retain: bool = False
     idle: bool = False
 
+    @property
+    def size(self) -> int:
+        """Tokens."""
+        return sum(self.pack.lengths)
+
 
 @dataclass
 class SftPhase:
@@ -68,6 +73,7 @@ class SftPhase:
     rows: list[Example]
     validation: list[Example]
     items: list[list[int]] = field(init=False)
+    pieces: int = field(init=False, default=1)  # into which a step's rows are divided, one for each process that shares it
 
     def __post_init__(self) -> None:
         self.items = _items(len(self.rows), self.settings)
@@ -77,7 +83,7 @@ class SftPhase:
         mine, step = self.items[item], _whole(self.items, item)
         rows = [self.rows[i] for i in mine or step[:1]]
         tokens = sum(self.rows[i].parts[0].targets for i in step) / world_size()
-        packs = pack_examples(rows, self.settings.pack_tokens, _most(self.settings))
+        packs = pack_examples(rows, self.settings.pack_tokens, _most(self.settings), self.pieces)
         return [Work(pack, len(step) / world_size(), tokens, idle=not mine) for pack in packs]
 
     def loss(self, model: Any, work: Work) -> tuple[Tensor, dict[str, float]]:
@@ -111,6 +117,7 @@ class DpoPhase:
     validation: list[Example]
     validation_reference: Tensor
     items: list[list[int]] = field(init=False)
+    pieces: int = field(init=False, default=1)  # as in `SftPhase`
 
     def __post_init__(self) -> None:
         self.items = _items(len(self.pairs), self.settings)
@@ -124,12 +131,13 @@ class DpoPhase:
         chosen = mine or step[:1]
         tokens = sum(self.pairs[i].parts[0].targets for i in step) / n
         result = []
-        for pack in pack_examples([self.pairs[i] for i in chosen], self.settings.pack_tokens, _most(self.settings)):
+        pairs = [self.pairs[i] for i in chosen]
+        for pack in pack_examples(pairs, self.settings.pack_tokens, _most(self.settings), self.pieces):
             reference = self.reference[[chosen[row] for row in pack.rows]]
             result.append(Work(pack, len(step) / n, tokens, reference, idle=not mine))
         kept = sum(self.retain[i].parts[0].targets for i in _whole(self.retained, item)) / n
         rows = [self.retain[i] for i in self.retained[item]]
-        packs = pack_examples(rows, self.settings.pack_tokens)
+        packs = pack_examples(rows, self.settings.pack_tokens, pieces=self.pieces)
         return result + [Work(pack, len(rows), kept, retain=True) for pack in packs]
 
     def loss(self, model: Any, work: Work) -> tuple[Tensor, dict[str, float]]:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from solon.models.base import content_hash
+from solon.models.shares import in_shares, shares_for
 from solon.training.callbacks import write_atomically
 from solon.training.collate import Layout, attention_for, forward_logprobs, pack_examples, sequence_sums
 from solon.training.encode import Example, data_hash
@@ -30,14 +31,25 @@ TOLERANCE = {False: 1e-3, True: 0.5}
 def pair_logprobs(model: Any, examples: Sequence[Example], budget: int, layout: Layout, autocast: Any) -> Tensor:
     """(pairs, parts) sums of reply log-probabilities in nats, on the CPU, without dropout."""
     parts = len(examples[0].parts) if examples else 2
-    sums = torch.zeros(len(examples), parts, dtype=torch.float32)
     device = next(model.parameters()).device
-    with attention_for(model, layout), evaluating(model):
-        for pack in pack_examples(examples, budget):
+    count = shares_for(model, len(examples))
+    packs = pack_examples(examples, budget, pieces=count)
+
+    def share(at: int, told: Any = None) -> list[tuple[list[int], list[list[float]]]]:
+        """(rows, their sums) of every so many packs."""
+        found = []
+        for pack in packs[at::count]:
             here = pack.to(device)
             with autocast():
                 values = sequence_sums(here, forward_logprobs(model, here, layout))
-            sums[pack.rows] = values.float().cpu().view(-1, parts)
+            found.append((pack.rows, values.float().cpu().view(-1, parts).tolist()))
+        return found
+
+    sums = torch.zeros(len(examples), parts, dtype=torch.float32)
+    with attention_for(model, layout), evaluating(model):
+        for found in in_shares(share, count) if count > 1 else [share(0)]:
+            for rows, values in found:
+                sums[rows] = torch.tensor(values, dtype=torch.float32)
     return sums
 
 
