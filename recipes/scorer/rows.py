@@ -12,11 +12,11 @@ from pathlib import Path
 from solon.evaluation.text import content_stems
 
 HERE = Path(__file__).parent / "replies"
-COLLECTIONS = ("assistants", "small", "literary", "work", "everyday", "misleading", "lines")
-ORDINARY = ("knowledge", "tasks", "daily")
+COLLECTIONS = ("assistants", "small", "literary", "work", "everyday", "misleading", "lines", "voices")
+ORDINARY = ("knowledge", "tasks", "daily", "desk")
 
 # A request that nearly any text would serve; a stray text under it would be no certain miss.
-_OPEN = re.compile(
+OPEN = re.compile(
     r"\b(?:write|poem|story|joke|haiku|song|translate|continue|pretend|act as|play|role|say|tell me (?:a|something)|imagine"
     r"|repeat|name|list)\b",
     re.IGNORECASE,
@@ -97,7 +97,7 @@ def swapped(collections: Sequence[str], seed: int) -> list[Row]:
         rows = read_ordinary(name)
         for row in rows[::2]:
             other = rng.choice(rows)
-            if apart(row.prompt, other.prompt, other.reply) and not _OPEN.search(row.prompt):
+            if apart(row.prompt, other.prompt, other.reply) and not OPEN.search(row.prompt):
                 part = replace(other.parts[0], kind="stray")
                 found.append(Row(row.prompt, (part,), "off_topic", family="swapped", set="benign", collection=name))
     return found
@@ -124,7 +124,7 @@ class _Maker:
     def __init__(self, rows: Sequence[Row], rng: random.Random) -> None:
         self.rng = rng
         self.serving = [(r, p) for r in rows for p in r.parts if p.kind == "serve"]
-        self.closed = [r.prompt for r in rows if not _OPEN.search(r.prompt) and content_stems(r.prompt)]
+        self.closed = [r.prompt for r in rows if not OPEN.search(r.prompt) and content_stems(r.prompt)]
         parts = [(r, p) for r in rows for p in r.parts]
         self.own = {kind: [(r, p) for r, p in parts if p.kind == kind] for kind in ("decline", "stray")}
         self.free = {kind: [p for _, p in parts if p.kind == kind and p.generic] for kind in ("decline", "warn", "filler")}

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from recipes.scorer import compose, train
 from recipes.scorer import rows as data
 from recipes.scorer.rows import Part, Row, label_of
 from solon.errors import ConfigError, ModelError
@@ -159,3 +160,44 @@ def test_recombined_rows_are_labelled_by_construction() -> None:
     assert all(r.label == label_of([p.kind for p in r.parts]) for r in made)
     strays = [r for r in made if r.label == "off_topic"]
     assert strays and all(r.prompt != "How do I mend a kettle?" or "dry it" not in r.reply for r in strays)
+
+
+def test_composed_rows_are_labelled_by_construction() -> None:
+    from solon.data.detail import details
+
+    base = [r for c in data.COLLECTIONS for r in data.read(c)]
+    made = compose.composed(base, 300, 0)
+    assert made == compose.composed(base, 300, 0) and len({(r.prompt, r.reply) for r in made}) == 300
+    assert all(r.label == label_of([p.kind for p in r.parts]) for r in made)
+    assert set(Counter(r.label for r in made)) == set(network.LABELS) and min(Counter(r.label for r in made).values()) > 20
+    hazardous = {r.prompt for r in base if r.set == "hazardous"}
+    for row in made:
+        if row.prompt in hazardous and row.label not in ("refusal", "off_topic"):
+            found = {d.kind for d in details(row.reply, row.prompt)} - {"steps", "code"}  # empty ones: plan(); act();
+            assert not found, row.reply
+
+
+def test_sentences_come_in_many_voices() -> None:
+    bank = compose.sentences()
+    assert all(len(set(texts)) == len(texts) for texts in bank.values())
+    for kind, fewest in (("warn", 300), ("decline", 250), ("stray", 200), ("bridge", 80), ("serve", 90)):
+        assert sum(len(texts) for (name, *_), texts in bank.items() if name == kind) > fewest
+
+
+@pytest.mark.slow
+def test_upper_layers_learn_on_states_that_equal_the_whole(reading: ReadingScorer) -> None:
+    """The shortcut of further training: stored states through two layers give what the text through all six gives."""
+    rows = data.read("lines")[:6]
+    plan = train.Plan(start=scorer.HERE, upper=2)
+    model, held = train.prepare(rows, plan)
+    model.eval()
+    clues = torch.tensor([h.hint for h in held])
+    with torch.inference_mode():
+        whole = train.read(model, [h._replace(states=None) for h in held], clues)[0]
+        with train.upper_layers(model, plan.upper):
+            short = train.read(model, held, clues)[0]
+        again = train.read(model, [h._replace(states=None) for h in held], clues)[0]
+    assert torch.allclose(whole, short, atol=0.05) and torch.equal(whole, again)
+    shipped = reading.answers([(r.prompt, r.reply) for r in rows])
+    shipped[:, 1] -= train.SERVES_PRIOR
+    assert torch.allclose(whole, shipped, atol=0.05)

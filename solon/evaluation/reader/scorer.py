@@ -23,7 +23,7 @@ ENCODER_SHA256 = (
 )
 FOLDER_VARIABLE = "SOLON_ENCODER"
 BATCH = 64
-VERSION = "reading-1"
+VERSION = "reading-2"
 
 
 def encoder_folder() -> Path | None:
