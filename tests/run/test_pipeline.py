@@ -12,7 +12,7 @@ from tests.run.small import finish, prompt_file
 from tests.warm import one_parent, solon
 
 pytestmark = [pytest.mark.slow, one_parent]
-SETTINGS = ("evaluation.builtin=false", "train.gate.prompts=10", "train.sft.epochs=1", "split.test=0.25")
+SETTINGS = ("evaluation.builtin=false", "train.gate.prompts=5", "train.sft.epochs=1", "split.test=0.25")
 
 
 @pytest.fixture(scope="module")
