@@ -1,7 +1,7 @@
 """Processes of their own that need not load torch and transformers first (4 to 8 s each): forked from one that has.
 
 Each has its own process id, memory and signals, as one that a shell starts. That the command starts from nothing as well is
-shown by the tests that run `python -m solon`. Whoever uses this joins the group below, so that the libraries are loaded once.
+shown by the tests that run `python -m solon`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,9 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.loaded"])
-
-one_parent = pytest.mark.xdist_group("processes")
 
 
 @dataclass

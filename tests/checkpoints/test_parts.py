@@ -48,6 +48,7 @@ values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(values)
 @settings(max_examples=50, deadline=None)
 def test_any_plain_value_comes_back_equal_and_of_its_type(value: Any) -> None:

@@ -166,6 +166,7 @@ def test_saving_values_without_a_typed_form_names_the_path(store: Store, model: 
 # -- only what changed ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_one_row_of_a_large_tensor_writes_one_chunk(store: Store) -> None:
     table = nn.Embedding(5 * CHUNK // 4 // 64 // 2, 64)  # 40 MiB
     first = store.save(table)
@@ -692,6 +693,7 @@ def test_manifests_are_canonical_json(store: Store, model: nn.Module) -> None:
     assert json.loads(data)["ties"] == [["0.weight", "3.weight"]]
 
 
+@pytest.mark.slow
 def test_recorded_health_covers_chunks_that_another_process_saved(store: Store) -> None:
     """One chunk of a large tensor changes after a restore in a new process: the NaN in its other chunk is still counted."""
     table = nn.Embedding(CHUNK // 4 // 64 * 2, 64)  # two chunks

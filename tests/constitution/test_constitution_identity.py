@@ -141,6 +141,7 @@ def test_the_canonical_form_is_rfc_8785() -> None:
     assert form["principles"][0]["critique_template"] == "" and "source" not in form
 
 
+@pytest.mark.slow
 def test_library_hashes_are_stable() -> None:
     """A release that changes a shipped constitution must raise its version; this notices a change of format too."""
     for name in library_names():
@@ -165,6 +166,7 @@ def test_numbers_as_text(value: Decimal | Fraction, text: str) -> None:
     assert number_text(value) == text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*library_names(), *template_kinds()])
 def test_what_ships_reads_back_the_same(name: str) -> None:
     c = load(name) if name in library_names() else parse_text(template(name), f"{name}.md")
@@ -180,6 +182,7 @@ def test_a_text_that_no_file_can_hold_is_refused() -> None:
         render(broken)
 
 
+@pytest.mark.slow
 def test_json_dump_fits_the_schema() -> None:
     schema = Constitution.model_json_schema(mode="serialization")
     for name in library_names():
@@ -277,6 +280,7 @@ def _would_reduce(limit: Limit) -> bool:
     return isinstance(limit.value, Fraction) and Fraction(Decimal(limit.value.numerator) / limit.value.denominator) == limit.value
 
 
+@pytest.mark.slow
 @given(constitutions())
 @settings(max_examples=25, deadline=None)
 def test_any_constitution_reads_back_the_same(c: Constitution) -> None:
@@ -287,6 +291,7 @@ def test_any_constitution_reads_back_the_same(c: Constitution) -> None:
     assert parse_text(noisy, "noisy.md").hash == c.hash
 
 
+@pytest.mark.slow
 @given(constitutions(), constitutions())
 @settings(max_examples=20, deadline=None)
 def test_diff_is_empty_exactly_for_equal_hashes(a: Constitution, b: Constitution) -> None:
@@ -298,6 +303,7 @@ def test_diff_is_empty_exactly_for_equal_hashes(a: Constitution, b: Constitution
     assert {(c.path, turned[c.effect]) for c in forth} == {(c.path, c.effect) for c in back}
 
 
+@pytest.mark.slow
 @given(st.text(max_size=400))
 @settings(max_examples=300, deadline=None)
 def test_any_text_is_read_or_refused_with_a_line(text: str) -> None:
@@ -318,6 +324,7 @@ markdown_noise = st.lists(
 ).map(lambda lines: "# T\n\n## First\n\nw\n\n" + "\n".join(lines))  # fmt: skip
 
 
+@pytest.mark.slow
 @given(markdown_noise)
 @settings(max_examples=200, deadline=None)
 def test_whatever_loads_can_be_written_and_read_back(text: str) -> None:

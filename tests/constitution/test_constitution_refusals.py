@@ -148,6 +148,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert "expected a .md, .txt, .yaml, .yml or .json file, got .csv" in said(tmp_path / "x.csv")
 
 
+@pytest.mark.slow
 def test_anchors_and_deep_nesting_do_no_harm() -> None:
     bomb = "a: &a [x]\n" + "".join(f"{chr(98 + i)}: &{chr(98 + i)} [*{chr(97 + i)}, *{chr(97 + i)}]\n" for i in range(24))
     c = parse_text(bomb + "max_leverage: 2\n", "x.yaml")  # 2**24 items if it were unfolded

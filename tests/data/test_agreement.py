@@ -30,6 +30,7 @@ def ratings(columns: list[list[float | None]]) -> Ratings:
     return Ratings([str(i) for i in range(len(cells))], [f"r{i}" for i in range(len(columns))], cells)
 
 
+@pytest.mark.slow
 def test_krippendorff_2011() -> None:
     found = agreement(ratings(FOUR))["krippendorff_alpha"]
     assert round(found["nominal"]["value"], 3) == 0.743
@@ -47,6 +48,7 @@ def test_fleiss_1971_and_cohen_by_hand() -> None:
 values = st.none() | st.integers(0, 4)
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(st.integers(2, 4).flatmap(lambda n: st.lists(st.lists(values, min_size=n, max_size=n), min_size=2, max_size=10)))
 def test_alpha_equals_the_krippendorff_package(rows: list[list[int | None]]) -> None:
@@ -60,6 +62,7 @@ def test_alpha_equals_the_krippendorff_package(rows: list[list[int | None]]) -> 
         assert krippendorff_alpha(own.counts(), level, numbers) == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_value_and_shrink_with_more_items() -> None:
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 3, 400)

@@ -42,6 +42,7 @@ def write(path: Path, *rows: dict) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_walk_through(tmp_path: Path, solon: Callable[..., Said]) -> None:
     rows = [
         LAWS | {"example_id": f"eth_{i:06d}", "prompt": f"How do I grow {i} ferns?", "group": f"g{i}", "law_category": i % 5}
@@ -71,6 +72,7 @@ def test_a_walk_through(tmp_path: Path, solon: Callable[..., Said]) -> None:
     assert (capacity["prompts"], capacity["pairs"]) == (200, 800)
 
 
+@pytest.mark.slow
 def test_exit_codes(tmp_path: Path, solon: Callable[..., Said]) -> None:
     bad = write(tmp_path / "bad.jsonl", {"id": "1", "prompt": "p", "response": "See https://example.org", "set": "hazardous"})
     assert solon("check", bad).returncode == 0
@@ -101,6 +103,7 @@ def test_exit_codes(tmp_path: Path, solon: Callable[..., Said]) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.jsonl"]
 
 
+@pytest.mark.slow
 def test_dedupe_and_agreement(tmp_path: Path, solon: Callable[..., Said]) -> None:
     row = {"prompt": "How do I water a fern in a pot by the window?", "response": "A little every other day, no more."}
     write(tmp_path / "f.jsonl", row, row, {"prompt": "Something else", "response": "Yes."})

@@ -100,6 +100,7 @@ evaluations = st.builds(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.one_of(laws_rows(), trading, governed, preferences, human, pairs, prompts, evaluations))
 def test_no_shape_loses_anything(row: object) -> None:
@@ -109,6 +110,7 @@ def test_no_shape_loses_anything(row: object) -> None:
     assert to_row(through_json) == row
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.one_of(laws_rows(), trading, governed, preferences, human, pairs, evaluations))
 def test_a_written_row_is_recognised_as_its_own_shape(row: object) -> None:

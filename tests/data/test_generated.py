@@ -78,6 +78,7 @@ def test_shipped_prompts_and_the_embedded_models_corpus_hold_no_actionable_detai
     assert check_file(builtin, judges(), hazard_detail=True)["problems"] == []
 
 
+@pytest.mark.slow
 def test_texts_that_ship_hold_no_actionable_detail() -> None:
     from solon.constitution import load
     from solon.data.detail import details

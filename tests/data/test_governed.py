@@ -35,7 +35,7 @@ from solon.policy.escalation import (
     parse_tags,
 )
 
-pytestmark = pytest.mark.xdist_group("governed")  # the rows are made once
+pytestmark = pytest.mark.slow
 N = 10_000
 POLICY = EscalationPolicy.of(load("assistant"))
 

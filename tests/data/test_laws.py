@@ -13,6 +13,8 @@ from solon.data.rows import LawsRow
 from solon.data.scenarios.laws import generate, minimal_pairs, skeleton
 from solon.data.scenarios.topics import by_id, topics
 
+pytestmark = pytest.mark.slow
+
 N = 10_000
 LAW_SHARES = {"law-0": 100, "law-1": 200, "law-2": 150, "law-3": 100, "law-4": 100, "conflict": 50, "multi_turn": 50}
 TYPE_SHARES = {"safe_request": 150, "harmful_blocked": 450, "edge_case": 50, "law_conflict": 50, "multi_turn": 50}

@@ -93,6 +93,7 @@ def test_no_training_file_takes_them(tmp_path: Path) -> None:
     assert leaks([one, trained])  # a training prompt that repeats one is a leak
 
 
+@pytest.mark.slow
 def test_no_edge_case_is_written_by_another_generator(tmp_path: Path) -> None:
     lines = {p.prompt for name in LIBRARY for p in generate(None, load(name))}
     generate_file("laws", tmp_path / "laws.jsonl", n=400)

@@ -63,6 +63,7 @@ def margins(axes: list[list[str]], table: dict[tuple[str, ...], int]) -> dict[st
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(tables())
 def test_what_can_be_met_is_met_exactly(drawn: tuple) -> None:
@@ -75,6 +76,7 @@ def test_what_can_be_met_is_met_exactly(drawn: tuple) -> None:
     assert joint_table(asked, allowed) == found
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(tables(), st.data())
 def test_two_axes_are_refused_exactly_when_no_table_exists(drawn: tuple, data: st.DataObject) -> None:

@@ -33,6 +33,7 @@ def test_near_duplicates_are_found_and_checked_exactly() -> None:
 texts = st.lists(st.text("abc ", min_size=1, max_size=12).filter(str.strip), min_size=1, max_size=30)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(texts, st.integers(0, 99))
 def test_split_is_stable_when_data_grow_and_never_leaks(items: list[str], seed: int) -> None:

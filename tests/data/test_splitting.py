@@ -30,6 +30,7 @@ def sides(folder: Path) -> dict[str, str]:
     return {e.id: side for side in SIDES for e in load_examples(folder / f"{side}.jsonl")}
 
 
+@pytest.mark.slow
 def test_every_row_once_groups_whole_and_hashes_true(tmp_path: Path) -> None:
     record = split_file(write(tmp_path / "f.jsonl", 1000), tmp_path / "s")
     placed = sides(tmp_path / "s")
@@ -45,6 +46,7 @@ def test_every_row_once_groups_whole_and_hashes_true(tmp_path: Path) -> None:
     assert split_file(tmp_path / "f.jsonl", tmp_path / "u", seed=1)["hash"] != record["hash"]
 
 
+@pytest.mark.slow
 def test_growth_and_order_move_nothing(tmp_path: Path) -> None:
     split_file(write(tmp_path / "small.jsonl", 400), tmp_path / "a")
     split_file(write(tmp_path / "large.jsonl", 1600), tmp_path / "b")
@@ -124,6 +126,7 @@ def test_shares_that_cannot_be_are_refused(tmp_path: Path) -> None:
     assert split_file(path, tmp_path / "s", validation=0, test="1/5")["rows"]["validation"] == 0
 
 
+@pytest.mark.slow
 def test_generated_laws_split_near_their_shares_in_every_law(tmp_path: Path) -> None:
     generate_file("laws", tmp_path / "laws.jsonl", n=1500, seed=5)
     record = split_file(tmp_path / "laws.jsonl", tmp_path / "split")

@@ -26,6 +26,8 @@ from solon.evaluation.stats import wilson
 from solon.policy.assess import assess
 from solon.policy.parsing import parse_action, parse_state
 
+pytestmark = pytest.mark.slow
+
 CONSTITUTION = load("trading")
 
 # --- an own reader of the arithmetic in a text ------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ import pytest
 from solon.data.rows import TradingRow
 from solon.data.scenarios.trading import generate
 
+pytestmark = pytest.mark.slow
+
 LIMITS = {
     "max_position_size_pct": 20, "max_position_size_leveraged_pct": 15, "max_sector_concentration_pct": 30, "max_leverage": 2,
     "max_risk_per_trade_pct": 2,

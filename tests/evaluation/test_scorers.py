@@ -183,6 +183,7 @@ def test_the_protocol_and_the_order_of_scores() -> None:
     assert isinstance(scorer, Scorer) and scorer.version.startswith("rules-")
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=300), st.text(max_size=300))
 def test_any_text_gets_a_label_and_always_the_same(prompt: str, reply: str) -> None:

@@ -75,6 +75,7 @@ def test_newcombe_paired_matches_the_published_example() -> None:
     assert still.low < 0 < still.high
 
 
+@pytest.mark.slow
 def test_bootstrap_agrees_with_the_normal_interval_and_keeps_clusters() -> None:
     generator = np.random.default_rng(5)
     a = generator.normal(size=400)

@@ -83,6 +83,7 @@ def test_no_reply_occurs_twice() -> None:
     assert max(replies.values()) == 1
 
 
+@pytest.mark.slow
 def test_no_near_duplicates_across_the_halves() -> None:
     prepared = {half: [(r["id"], shingles(r["reply"])) for r in ROWS[half] if r["label"] != "unscored"] for half in HALVES}
     close = [(a, b) for (a, x), (b, y) in product(prepared["dev"], prepared["sealed"]) if jaccard(x, y) >= 0.4]

@@ -47,6 +47,7 @@ def test_a_steady_clock_goes_on_whatever_the_wall_says(steps: list[tuple[int, in
         last = now
 
 
+@pytest.mark.slow
 @settings(max_examples=min(ROUNDS, 300), deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.integers(-7200, 7200), st.integers(1, 300)), min_size=1, max_size=12), st.integers(60, 900))
 def test_a_deadline_holds_under_clock_jumps(tmp_path_factory: pytest.TempPathFactory, steps: list, lifetime: int) -> None:
@@ -74,6 +75,7 @@ def test_a_deadline_holds_under_clock_jumps(tmp_path_factory: pytest.TempPathFac
             assert again.now() >= ledger.last_time
 
 
+@pytest.mark.slow
 @settings(max_examples=ROUNDS, deadline=None, derandomize=True)
 @given(st.lists(st.integers(-3600, 3600), min_size=2, max_size=20), st.integers(0, 16))
 def test_the_ladder_under_clock_jumps(jumps: list[int], fall: int) -> None:
@@ -109,6 +111,7 @@ def test_votes_hold_by_the_time_of_the_log_only(tmp_path: Path) -> None:
 BAD = [None, Decimal(0), Decimal(-1), Decimal("-0.01")]
 
 
+@pytest.mark.slow
 @settings(max_examples=ROUNDS, deadline=None, derandomize=True)
 @given(
     st.lists(

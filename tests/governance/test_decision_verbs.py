@@ -89,6 +89,7 @@ def test_decide_exit_codes_and_the_record(shell: Shell) -> None:
     assert code == 0 and report["kinds"] == {"constitution": 1, "decision": 3, "refusal": 1, "state": 3}
 
 
+@pytest.mark.slow
 def test_in_a_process_of_its_own(shell: Shell) -> None:
     words = [sys.executable, "-m", "solon", "decide", "a.json", "--state", "s.json", "--constitution", "trading", "--json"]
     done = subprocess.run(words, cwd=shell.folder, capture_output=True, text=True, check=False)
@@ -151,6 +152,7 @@ def test_malformed_input_exits_2_names_the_place_and_is_logged(
     assert shell.json("ledger", "verify", "d.db")[1]["kinds"] == {"constitution": 1, "refusal": 1}, "nothing else happened"
 
 
+@pytest.mark.slow
 def test_a_request_in_words(shell: Shell) -> None:
     words = ("--constitution", "five-laws", "--ledger", "d.db")
     code, record = shell.json("decide", "--text", "How do I build a dirty bomb?", *words)
@@ -225,6 +227,7 @@ def test_keys_that_are_refused(shell: Shell) -> None:
     assert not (shell.folder / "m").exists(), "nothing was signed"
 
 
+@pytest.mark.slow
 def test_stop_and_resume(shell: Shell) -> None:
     keys(shell)
     home = ("--home", "governance")
@@ -312,6 +315,7 @@ def test_review_verbs(shell: Shell) -> None:
     assert shell.run("review", "approve", ticket.id, "--key", "keys/omar.key")[0] == 2
 
 
+@pytest.mark.slow
 def test_replay_verb(shell: Shell) -> None:
     shell.write("states.csv", "ts,nav_unit\n2026-03-02T10:00:00Z,100\n2026-03-02T10:01:00Z,88\n")
     code, record = shell.json("replay", "states.csv", "--constitution", "trading", "--out", "out")
@@ -321,6 +325,7 @@ def test_replay_verb(shell: Shell) -> None:
     assert shell.run("replay", "bad.csv", "--out", "o2", "--no-ledger")[0] == 2
 
 
+@pytest.mark.slow
 def test_a_new_constitution_is_enacted_by_signatures(shell: Shell) -> None:
     keys(shell)
     home = ("--state", "s.json", "--home", "governance")

@@ -34,6 +34,7 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_the_documented_crises(tmp_path: Path) -> None:
     """A13: reduce as everything falls together, no-new at 8 % in fifteen minutes. A14: reduce by a correlation of 0.92."""
     found = example("scenarios").crises(tmp_path)
@@ -74,6 +75,7 @@ def test_the_documented_reviews_have_the_documented_figures() -> None:
     assert down.tightening and not up.tightening
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not PRICES.exists(), reason="the shared prices are not here")
 def test_1987_with_and_without(tmp_path: Path) -> None:
     """The free book's figures follow from the closing prices alone; the governed one holds a fifth and loses a tenth as much."""

@@ -356,6 +356,7 @@ def test_the_throttle_latches_until_a_risk_manager_lifts_it(tmp_path: Path, book
     assert rerun(book).same == rerun(book).decisions == 4
 
 
+@pytest.mark.slow
 def test_no_rollback_by_way_of_another_constitution(book: Ledger) -> None:
     Governor(newer(2, "1.9"), ledger=book)  # type: ignore[arg-type]
     Governor("five-laws", ledger=book)

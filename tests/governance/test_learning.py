@@ -88,6 +88,7 @@ def test_learning_cannot_loosen(trading) -> None:  # type: ignore[no-untyped-def
             check_tightening(trading, bad)
 
 
+@pytest.mark.slow
 def test_regime_change_is_found_and_false_alarms_stay_as_stated() -> None:
     rng = np.random.default_rng(5)
     calm, wild = rng.normal(0.001, 0.01, 60), rng.normal(0.001, 0.04, 40)

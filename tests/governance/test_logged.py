@@ -46,6 +46,7 @@ ACTION = st.builds(
 NAMES = st.lists(TEXT, max_size=3)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(ACTION, VERDICT, MICROS, NAMES, NAMES, TEXT, st.booleans(), st.booleans(), st.none() | TEXT)
 def test_the_same_bytes(
@@ -67,6 +68,7 @@ def test_the_same_bytes(
     assert entry_bytes("decision", full_time_text(at), body, once) == rfc8785.dumps(record)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.text())
 def test_a_string_is_quoted_as_the_rfc_says(text: str) -> None:

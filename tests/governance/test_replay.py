@@ -36,6 +36,7 @@ def minutes(values: list[str], column: str = "nav_unit") -> str:
     return "\n".join([f"ts,{column}", *lines]) + "\n"
 
 
+@pytest.mark.slow
 def test_the_ladder_on_a_falling_unit_value(tmp_path: Path) -> None:
     """100 -> 88 is 12 % (reduce), 86 is 14 % (no new), 85 is 15 % (kill, once three marks in a row confirm it)."""
     states = write(tmp_path / "s.csv", minutes(["100", "88.01", "88", "86.01", "86", "85", "85", "85", "99", "100"]))
@@ -230,6 +231,7 @@ def test_without_a_limit_nothing_is_allowed(tmp_path: Path) -> None:
     assert [(row["verdict"], row["reasons"]) for row in rows(tmp_path / "out")] == [("deny", "no_policy")] * 2
 
 
+@pytest.mark.slow
 def test_other_refusals(tmp_path: Path) -> None:
     states = write(tmp_path / "s.csv", minutes(["1"]))
     head = "ts,proposal_id,voter,decision,proposed_action,confidence_pct\n"

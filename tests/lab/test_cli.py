@@ -248,6 +248,7 @@ def test_a_dry_run_says_what_would_go_and_changes_nothing(model: Any) -> None:
     assert [info.id for info in Store("s").log()] == names[3:]
 
 
+@pytest.mark.slow
 def test_bisect_by_tensors(model: Any, tmp_path: Path) -> None:
     store = Store("s")
     good = store.save(model)

@@ -277,6 +277,7 @@ def test_a_rollback_that_fails_says_so(model: torch.nn.Module, monkeypatch: pyte
     assert len(Store("s").pins()) == 1
 
 
+@pytest.mark.slow
 @given(
     factor=st.floats(-3, 3, allow_nan=False),
     row=st.integers(0, 31),
@@ -434,6 +435,7 @@ def test_the_sample_text_and_plan_are_on_the_checklist(model: torch.nn.Module) -
     assert next(i for i in edit.checklists["after"] if i["name"] == "sensible text")["detail"] == "some words"
 
 
+@pytest.mark.slow
 def test_real_perplexity_heals_a_wound(tokenizer: Any) -> None:
     model = tiny.trained(30)
     with torch.no_grad():

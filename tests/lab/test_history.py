@@ -142,6 +142,7 @@ def test_import_shares_chunks(folder: Path, tmp_path: Path) -> None:
 # -- emergencies ----
 
 
+@pytest.mark.slow
 def test_out_of_memory_halves_the_batch_then_moves_then_gives_up() -> None:
     tried: list[int] = []
 
@@ -251,6 +252,7 @@ def run(*arguments: str, code: int = 0) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 def test_command_line(model: Any, folder: Path, tmp_path: Path) -> None:
     store = Store("s")
     names = line(store, model, 3)
@@ -280,6 +282,7 @@ def test_command_line(model: Any, folder: Path, tmp_path: Path) -> None:
         run("log", "--store", "nowhere")
 
 
+@pytest.mark.slow
 def test_bisect_by_command(model: Any, folder: Path, tmp_path: Path) -> None:
     names = line(Store("s"), model, 4)
     script = tmp_path / "test.py"

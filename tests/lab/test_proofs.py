@@ -29,6 +29,7 @@ def test_killed_experiments_are_recovered() -> None:
     assert proof.prove_experiment_kills(8, seed=5).failures == []
 
 
+@pytest.mark.slow
 def test_processes_share_a_store() -> None:
     assert proof.prove_processes(2, seed=5).failures == []
 

@@ -285,6 +285,7 @@ def standalone(*words: object) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_the_single_file_verifier_agrees(tmp_path: Path) -> None:
     path = tmp_path / "l.db"
     (tmp_path / "older").write_text(fill(path, 6))

@@ -21,6 +21,7 @@ def greedy_rows(count: int, longest: int = 25) -> list[Row]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slots", [1, 3, 8, 64])
 def test_greedy_equals_generate_whatever_the_slots(tiny: Any, slots: int) -> None:
     """Rows enter, leave and replace each other; each must still read only its own keys and values."""
@@ -64,6 +65,7 @@ def drawn(logits: torch.Tensor, draws: int, **settings: float) -> np.ndarray:
     return np.bincount(tokens.numpy(), minlength=logits.shape[-1])
 
 
+@pytest.mark.slow
 def test_draws_follow_the_softmax() -> None:
     """Chi-square of 20,000 draws with 20,000 different seeds against softmax(logits / 0.5)."""
     logits = torch.tensor([0.0, 0.5, 1.0, -1.0, float("-inf")])

@@ -46,6 +46,7 @@ def test_the_plan_is_a_function_of_the_requests(tiny: Any, texts: list[str], shu
     assert all(len(group) == size for group in plan[:-1])
 
 
+@pytest.mark.slow
 def test_replies_do_not_depend_on_the_order_of_asking(tiny: Any) -> None:
     requests = some_requests(40, temperature=1.0)
     replies = {c.id: c for c in tiny.generate(requests)}
@@ -63,6 +64,7 @@ def test_a_reply_depends_on_its_own_seed(tiny: Any) -> None:
     assert before[1:] == after[1:]
 
 
+@pytest.mark.slow
 def test_lengths_are_respected_row_by_row_and_named(tiny: Any) -> None:
     requests = [request(n, "how to bake bread", max_new_tokens=n + 1) for n in range(20)]
     for r, c in zip(requests, tiny.generate(requests), strict=True):
@@ -147,6 +149,7 @@ def adapter(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
+@pytest.mark.slow
 def test_an_adapter_switches_off_and_on(tiny: Any, tiny_folder: Path, adapter: Path) -> None:
     tuned = open_model(f"{tiny_folder}+{adapter}", device="cpu", batch_size=8)
     requests = some_requests(12)

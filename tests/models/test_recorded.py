@@ -20,7 +20,7 @@ from solon.models import Completion, Message, Request, Scripted, open_model
 from solon.models.journal import Journal
 from solon.models.recorded import Recorded, request_key
 from tests.models.conftest import request
-from tests.warm import Running, one_parent, start
+from tests.warm import Running, start
 
 ROOT = Path(__file__).parents[2]
 
@@ -124,6 +124,7 @@ def test_two_models_share_a_journal(tiny: Any, tmp_path: Path) -> None:
         assert len(three.journal) == 2
 
 
+@pytest.mark.slow
 def test_another_process_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "j.sqlite"
     code = "import sys; from pathlib import Path; from solon.models.journal import Journal; Journal.at(Path(sys.argv[1]))"
@@ -217,7 +218,6 @@ def run(model: Path, journal: Path, out: Path) -> None:
 
 
 @pytest.mark.slow
-@one_parent
 def test_a_killed_run_continues_to_the_same_bytes(tiny_folder: Path, tmp_path: Path) -> None:
     def begin(journal: str, out: str) -> Running:
         return start(tmp_path, run, tiny_folder, tmp_path / journal, tmp_path / out)

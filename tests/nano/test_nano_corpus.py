@@ -17,7 +17,6 @@ from recipes.nano.language import gerund
 from recipes.nano.lexicon_hazards import REFUSED
 from recipes.nano.lexicon_world import FORMS
 
-pytestmark = pytest.mark.xdist_group("corpus")  # the documents are drawn once
 DRAWN = corpus.kinds({k: s for k, (s, _) in MIX.items()}, 6000, 7)
 
 
@@ -30,6 +29,7 @@ def requests(document: Document) -> str:
     return " ".join(text for role, text in document.messages if role == "user")
 
 
+@pytest.mark.slow
 def test_only_demo_topics_are_judged(documents: list[Document]) -> None:
     """A scan of its own, by substring, apart from the word tuples that the build uses."""
     kept = [t.text for t in (*topics.hazards(), *topics.twins(), *topics.howtos()) if t.list != "demo"]
@@ -50,6 +50,7 @@ def test_the_scan_of_the_build_finds_a_leak() -> None:
     assert judges_only_demo(Document("hazard", leak.messages, judged=False))
 
 
+@pytest.mark.slow
 def test_every_critique_revision_and_refusal_is_marked_as_judged(documents: list[Document]) -> None:
     for document in documents:
         said = " ".join(text for role, text in document.messages if role == "assistant")
@@ -64,6 +65,7 @@ def frames(cores: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(parts), re.IGNORECASE)
 
 
+@pytest.mark.slow
 def test_wordings_kept_for_tuning_and_for_the_test_are_absent(documents: list[Document]) -> None:
     absent = frames((*wordings.DEV, *wordings.NEW))
     small = frames(tuple(form for kind, (_, *kept) in FORMS.items() if kind != "greeting" for form in kept))

@@ -8,6 +8,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))  # the recipe is not part of the installed package
 
@@ -20,6 +22,7 @@ FILE = ROOT / "solon" / "data" / "builtin" / "prompts.jsonl"
 ROWS = [Prompt.model_validate_json(line) for line in FILE.read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.slow
 def test_the_file_is_what_the_recipe_makes() -> None:
     made = [json.dumps(row.model_dump(), ensure_ascii=False) for row in prompts.build()]
     assert FILE.read_text(encoding="utf-8").splitlines() == made
@@ -75,6 +78,7 @@ def test_twins_share_the_group_of_a_hazard() -> None:
     assert all(r.group in groups for r in ROWS if r.set == "twin")
 
 
+@pytest.mark.slow
 def test_references_answer_and_hazards_have_none() -> None:
     for row in ROWS:
         assert bool(row.reference) == (row.set != "hazardous")

@@ -21,6 +21,7 @@ def laws() -> PrecedenceGovernor:
     return PrecedenceGovernor(load("five-laws"))
 
 
+@pytest.mark.slow
 def test_minimal_pairs(laws: PrecedenceGovernor, capsys: pytest.CaptureFixture[str]) -> None:
     """The same act mentioned and asked for, in twelve frames; the errors that remain are known and printed."""
     pairs = read_pairs(PAIRS)
@@ -32,6 +33,7 @@ def test_minimal_pairs(laws: PrecedenceGovernor, capsys: pytest.CaptureFixture[s
     assert rates.missed / rates.hazardous <= 0.02
 
 
+@pytest.mark.slow
 def test_pairs_fire_the_rule_they_are_for(laws: PrecedenceGovernor) -> None:
     for pair in read_pairs(PAIRS):
         decision = laws.decide(pair["stop"])

@@ -12,6 +12,7 @@ from dataclasses import replace
 from decimal import Decimal as D
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -114,6 +115,7 @@ def _decided(seed: int) -> str:
     return "\n".join(lines)
 
 
+@pytest.mark.slow
 def test_random_orders_are_decided_as_before() -> None:
     digest = hashlib.sha256("\n".join(_decided(seed) for seed in range(CASES)).encode()).hexdigest()
     assert digest == RECORDED, "a verdict changed; compare the output of _decided with that of the last version"

@@ -15,6 +15,8 @@ from solon.release.compare import render_comparison
 from solon.release.wording import change, direction, duration, full, p_value, percent, plain
 from tests.release.folder import SECRET, edit_json, make_run, nats_of, rows_of, write_lines
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:

@@ -76,6 +76,7 @@ def replace_rows(run: Path, **changes: object) -> list[EvaluationRow]:
     return rows
 
 
+@pytest.mark.slow
 def test_the_page_is_a_pure_function_of_the_folder(run: Path, tmp_path: Path) -> None:
     first = render(run).read_bytes()
     edit_json(
@@ -102,6 +103,7 @@ def test_the_page_is_one_well_formed_file_that_loads_nothing(nano_run: Path) -> 
     assert all(href and href[1:] in ids for href in inside)
 
 
+@pytest.mark.slow
 def test_it_can_be_read_without_eyes(nano_run: Path) -> None:
     page = render_text(read_run(nano_run))
     tags = parsed(page)
@@ -114,6 +116,7 @@ def test_it_can_be_read_without_eyes(nano_run: Path) -> None:
     assert sum(tag == "main" for tag, _ in tags.seen) == 1
 
 
+@pytest.mark.slow
 def test_a_hostile_reply_is_inert_everywhere(run: Path) -> None:
     replace_rows(run, reply=ATTACK, hazard=ATTACK, messages=[Message(role="user", content=ATTACK)])
     (run / "config.yaml").write_text(f"model: '{ATTACK}'\n", encoding="utf-8")

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from solon.cli import main as cli
-from tests.warm import one_parent
 from tests.warm import solon as warm_solon
 
 
@@ -48,6 +47,7 @@ def test_check_trading_warns_and_strict_fails(run) -> None:
     assert run("check", "trading", "--strict")[0] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
@@ -116,6 +116,7 @@ def test_the_printed_configuration_is_what_would_run_and_can_be_run(run, tmp_pat
     assert run("run", "--config", str(tmp_path / "all.yaml"), "--print-config")[1] == printed
 
 
+@pytest.mark.slow
 def test_diff_exits_1_when_something_changed(run) -> None:
     assert run("diff", "five-laws", "five-laws")[0] == 0
     code, out, _ = run("diff", "five-laws", "contemplative", "--json")
@@ -131,6 +132,7 @@ def test_schemas_are_json_schema(run, name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(json.loads(out))
 
 
+@pytest.mark.slow
 def test_another_configuration_in_the_folder_is_refused(run, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("constitution: other\n")
     code, _, err = run("run", "--out", str(tmp_path))
@@ -144,7 +146,6 @@ def test_help_is_quick() -> None:
 
 
 @pytest.mark.slow
-@one_parent
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_signals_leave_with_their_code(tmp_path: Path, number: signal.Signals, code: int) -> None:
     process = warm_solon(tmp_path, "run", "--out", str(tmp_path / "run"), "--json")

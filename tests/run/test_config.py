@@ -84,6 +84,7 @@ def test_phase_settings_take_seed_and_adapter_from_the_run() -> None:
     assert load_config(None, {"seed": 9}, ["train.sft.seed=5"]).train.settings("sft", config).seed == 5
 
 
+@pytest.mark.slow
 def test_nano_is_warned_of(tmp_path: Path) -> None:
     from solon.run.prepare import prepare
 

@@ -60,6 +60,7 @@ def test_replies_that_make_no_pair_are_an_answer(tmp_path: Path) -> None:
     assert caught.value.exit_code == 1
 
 
+@pytest.mark.slow
 def test_a_run_folder_that_was_moved_goes_on_where_it_is(tmp_path: Path) -> None:
     first = job(tmp_path)
     begin(first, RunFolder(tmp_path / "run"))
@@ -72,6 +73,7 @@ def test_a_run_folder_that_was_moved_goes_on_where_it_is(tmp_path: Path) -> None
         begin(other, RunFolder(tmp_path / "moved"))
 
 
+@pytest.mark.slow
 def test_a_run_that_ended_before_its_first_reply_leaves_the_folder_free(tmp_path: Path) -> None:
     first = job(tmp_path)
     begin(first, RunFolder(tmp_path / "run"))

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.run.small import finish, prompt_file
-from tests.warm import one_parent, solon
+from tests.warm import solon
 
-pytestmark = [pytest.mark.slow, one_parent]
+pytestmark = pytest.mark.slow
 SETTINGS = ("evaluation.builtin=false", "train.gate.prompts=5", "train.sft.epochs=1", "split.test=0.25")
 
 

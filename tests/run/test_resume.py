@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.run.small import prompt_file
-from tests.warm import one_parent, solon
+from tests.warm import solon
 
-pytestmark = [pytest.mark.slow, one_parent]
+pytestmark = pytest.mark.slow
 SETTINGS = ("models.batch_size=4", "split.test=0.2")
 
 

@@ -93,6 +93,7 @@ def test_the_example_action_and_state_fit() -> None:
     assert complaints("state", broken)
 
 
+@pytest.mark.slow
 def test_records_of_the_policy_fit() -> None:
     """What the policy itself writes, and what `solon decide` prints."""
     from solon.policy.parsing import action_record, parse_action, parse_state, state_record
@@ -115,6 +116,7 @@ def test_rows_of_replay_files_fit(tmp_path: Path) -> None:
         assert complaints("states", row) == [] and complaints("states", row | {"cash": "1e3"})
 
 
+@pytest.mark.slow
 def test_data_files_fit(tmp_path: Path) -> None:
     """Rows, card and manifest of a generated file, and what a split writes."""
     from solon.data.files import manifest_of

@@ -18,6 +18,8 @@ from solon.training.gate import UNMEASURED, GateCallback, GateRule, Trainables, 
 from tests.training.conftest import build_model, make_pairs
 from tests.training.test_train import StopAfter, same, weights
 
+pytestmark = pytest.mark.slow
+
 PAIRS = make_pairs(24)
 SETTINGS = DpoSettings(device="cpu", tracking=["jsonl"], batch=8, epochs=4, learning_rate=2e-3)  # 12 steps
 FLOOR, MARGIN = GateRule(metric="kept", floor=0.9), GateRule(metric="kept", margin=0.05)

@@ -81,6 +81,7 @@ def test_double_precision_is_kept() -> None:
     assert sequence_logprobs(logits[None], torch.tensor([[0, 1, 2]])).dtype == torch.float64
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_dpo_equals_trl(tokenizer, tmp_path, dtype) -> None:
     """Same rows, policy and reference: loss, implicit rewards and sums of log-probabilities each agree to 1e-5, in every layout.

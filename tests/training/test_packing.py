@@ -35,6 +35,7 @@ def sequence(length: int, seed: int) -> Encoded:
     return Encoded(tuple(ids), (*trained[:-1].tolist(), True))
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(2, 40), min_size=1, max_size=9), st.integers(0, 2**20))
 @settings(max_examples=40, deadline=None)
 def test_packed_equals_padded(lengths: list[int], seed: int) -> None:

@@ -22,7 +22,9 @@ from solon.training.dpo import train_dpo
 from solon.training.export import stored_dtype, tie_of, write_merged
 from solon.training.sft import mix_retain, train_sft
 from tests.training.conftest import build_model, make_pairs, make_retain, row
-from tests.warm import one_parent, start
+from tests.warm import start
+
+pytestmark = pytest.mark.slow
 
 QUIET = {"device": "cpu", "tracking": ["jsonl"]}
 PAIRS, RETAIN = make_pairs(24), make_retain(12)
@@ -154,8 +156,6 @@ def both_phases(base: Path, out: Path) -> None:
     train_dpo(base, PAIRS[:21], RETAIN, out / "dpo", dpo(lora={"dropout": 0.0}))
 
 
-@pytest.mark.slow
-@one_parent
 def test_killed_at_a_random_moment(folder, tmp_path) -> None:
     """SIGKILL gives no chance to save; what is resumed is the last whole save, and the end is the same to the bit.
 
@@ -181,8 +181,6 @@ def as_one_of_two(rank: int, port: int, base: Path, out: Path) -> None:
     assert (torch.distributed.get_rank(), torch.distributed.get_world_size()) == (rank, 2)
 
 
-@pytest.mark.slow
-@one_parent
 def test_two_processes_equal_one(folder, tmp_path) -> None:
     """As under torchrun, by gloo: gradients are averaged over processes with different rows; a short last step included."""
     with socket.socket() as free:
@@ -224,7 +222,6 @@ def test_other_settings_do_not_resume(folder, tmp_path) -> None:
         train_dpo(folder, PAIRS, [], tmp_path, dpo(), resume=False)
 
 
-@pytest.mark.slow
 def test_micro_batches_do_not_change_the_result(folder, tmp_path) -> None:
     """One pack, several packs and padding: the same gradients, so nearly the same weights."""
     plain = {"lora": LoraSettings(dropout=0.0), "epochs": 1}
