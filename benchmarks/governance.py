@@ -35,6 +35,7 @@ Row = tuple[str, str, str]
 HUGE = Decimal(1_000_000)
 ALONE, CALLERS, EACH = 200, 64, 40
 DELAYS = (1, 5, 10)  # milliseconds
+LOAD = os.getloadavg()[0]
 
 
 def tree() -> list[Row]:
@@ -189,7 +190,10 @@ row, which syncs once, took {single:.2f} ms (p50). The orders are denied for fiv
 {whole}
 With 64 callers the disk is hidden behind the judging of others; what is left is processor time, nearly all of it in one
 interpreter, which runs on one core at a time. So the multiple is (waiting for the disk + {used:.2f} ms) / {here.many:.2f} ms:
-it grows with the sync, not with the callers. For 15 x on this disk a decision would have to cost {needed:.0f} µs in all.
+it grows with the sync, not with the callers. For 15 x beside this one caller a decision may cost {needed:.0f} µs in all.
+
+Load average when this began: {LOAD:.1f} on {os.cpu_count()} cores. Where other programs run, a sync waits for the processor as well as for
+the disk; that slows one caller more than 64 and makes the multiple higher than a free machine with the same disk would show.
 """
 
 
