@@ -180,6 +180,7 @@ def _decomposed(here: Durable, single: float) -> str:
         ],
     )
     needed, used = here.alone / 15 * 1000, here.alone_cpu
+    busy = f"{LOAD:.1f} on {os.cpu_count()} cores"
     return f"""
 ## Where the time of a durable decision goes
 
@@ -192,7 +193,7 @@ With 64 callers the disk is hidden behind the judging of others; what is left is
 interpreter, which runs on one core at a time. So the multiple is (waiting for the disk + {used:.2f} ms) / {here.many:.2f} ms:
 it grows with the sync, not with the callers. For 15 x beside this one caller a decision may cost {needed:.0f} µs in all.
 
-Load average when this began: {LOAD:.1f} on {os.cpu_count()} cores. Where other programs run, a sync waits for the processor as well as for
+Load average when this began: {busy}. Where other programs run, a sync waits for the processor as well as for
 the disk; that slows one caller more than 64 and makes the multiple higher than a free machine with the same disk would show.
 """
 
