@@ -20,6 +20,7 @@ from solon.models.base import Progress
 
 ROOM = 64  # positions that a buffer gains when it is full
 SHARE = 8  # rows are taken out and let in when an eighth of the slots is concerned: both copy the cache
+AT_ONCE = 4096  # tokens of prompts that a CPU runs together: what passes between layers then stays in its caches
 CHECK_EVERY = {"cpu": 1}  # steps between looks at which rows are done; elsewhere a look stalls the device
 CHECK_ELSEWHERE = 8
 
@@ -79,6 +80,12 @@ class BufferedLayer(DynamicLayer):
         if self.is_initialized:
             self.key_buffer, self.value_buffer = self.key_buffer[indices], self.value_buffer[indices]
             self._show()
+
+    def join(self, others: Sequence[BufferedLayer]) -> None:
+        """Put the rows of `others`, of the same length, below its own."""
+        for name in ("key_buffer", "value_buffer"):
+            setattr(self, name, torch.cat([getattr(layer, name) for layer in (self, *others)]))
+        self._show()
 
     def forget(self, positions: int) -> None:
         """Leave the first `positions` out from now on."""
@@ -218,10 +225,19 @@ class _Slots:
         return len(self.place)
 
     def _prompts(self, numbers: list[int]) -> tuple[torch.Tensor, DynamicCache, torch.Tensor]:
-        """Run the prompts of these rows: (mask, cache, logits at the last position)."""
+        """Run the prompts of these rows: (mask, cache, logits at the last position). On a CPU in parts that its caches hold."""
         ids, mask = pad_left([self.rows[number].prompt for number in numbers], self.pad, self.device)
-        cache = new_cache(self.model.config)
-        return mask, cache, _forward(self.model, ids, mask, (mask.cumsum(1) - 1).clamp_min(0), cache)
+        positions = (mask.cumsum(1) - 1).clamp_min(0)
+        most = max(1, AT_ONCE // ids.shape[1]) if self.replaceable and self.device.type == "cpu" else len(ids)
+        parts = [slice(at, at + most) for at in range(0, len(ids), most)]
+        caches = [new_cache(self.model.config) for _ in parts]
+        logits = [
+            _forward(self.model, ids[part], mask[part], positions[part], cache) for part, cache in zip(parts, caches, strict=True)
+        ]
+        if len(caches) > 1:
+            for layers in zip(*(cache.layers for cache in caches), strict=True):
+                layers[0].join(layers[1:])
+        return mask, caches[0], torch.cat(logits)
 
     def admit(self, numbers: list[int]) -> None:
         """Fill empty slots with these rows."""

@@ -22,9 +22,10 @@ def greedy_rows(count: int, longest: int = 25) -> list[Row]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("slots", [1, 3, 8, 64])
-def test_greedy_equals_generate_whatever_the_slots(tiny: Any, slots: int) -> None:
+@pytest.mark.parametrize(("slots", "at_once"), [(1, 4096), (3, 4096), (8, 4096), (64, 4096), (8, 70), (64, 1)])
+def test_greedy_equals_generate_whatever_the_slots(tiny: Any, slots: int, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows enter, leave and replace each other; each must still read only its own keys and values."""
+    monkeypatch.setattr("solon.models.decode.AT_ONCE", at_once)
     rows = greedy_rows(24)
     replies = decode(tiny.model, rows, stop_ids=tiny.stop_ids, pad=tiny.pad, slots=slots)
     for row, reply in zip(rows, replies, strict=True):
