@@ -12,7 +12,7 @@ from tests.run.small import finish, prompt_file
 from tests.warm import solon
 
 pytestmark = pytest.mark.slow
-SETTINGS = ("evaluation.builtin=false", "train.gate.prompts=5", "train.sft.epochs=1", "split.test=0.25")
+SETTINGS = ("evaluation.builtin=false", "train.gate.prompts=10", "train.sft.epochs=1", "split.test=0.25")
 
 
 @pytest.fixture(scope="module")
