@@ -121,6 +121,7 @@ def test_an_interruption_ends_the_shares() -> None:
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.slow
 def test_a_lock_is_free_as_soon_as_its_owner_is_killed(tmp_path: Path) -> None:
     """A share holds no copy of its parent's open files, so it cannot keep a dead run's folder locked."""
     lock = tmp_path / "lock"
