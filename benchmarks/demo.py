@@ -8,14 +8,16 @@ A seed that was measured in the folder before is not run again.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import resource
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from benchmarks.page import table, write
 
@@ -23,23 +25,36 @@ RECORD = "benchmark.json"  # beside the run's own files: what this script measur
 
 
 def run(seed: int, folder: Path) -> dict[str, Any]:
-    """Wall and CPU seconds, peak MiB over the process and its children, the load at the start; with the summary."""
+    """Wall and CPU seconds, peak MiB of the process and its children together, the load at the start; with the summary."""
     out = folder / f"seed-{seed}"
     record = out / RECORD
     if not record.exists():
         load, start, before = os.getloadavg()[0], time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
         command = [sys.executable, "-m", "solon", "run", "--seed", str(seed), "--out", str(out)]
-        status = subprocess.run(command, env=os.environ, check=False).returncode
-        if status not in (0, 1):
-            raise SystemExit(f"solon run failed with {status}")
+        process = psutil.Popen(command, env=os.environ)
+        peak = watch(process)
+        if process.returncode not in (0, 1):
+            raise SystemExit(f"solon run failed with {process.returncode}")
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
-        peak = used.ru_maxrss / 1024
         found = {"seconds": time.monotonic() - start, "cpu_seconds": cpu, "peak_mib": peak, "load_at_start": load}
         record.write_text(json.dumps(found) + "\n")
     timings = json.loads((out / "manifest.json").read_text())["sessions"][0]
     summary = json.loads((out / "summary.json").read_text())
     return {**json.loads(record.read_text()), "timings": timings, "summary": summary}
+
+
+def watch(process: psutil.Popen) -> float:
+    """Wait for its end; the most MiB that it and its children held at a look every second, memory they share counted once."""
+    peak = 0.0
+    while process.poll() is None:
+        family = 0
+        for member in (process, *process.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):  # it has just ended
+                family += member.memory_full_info().pss
+        peak = max(peak, family / 2**20)
+        time.sleep(1)
+    return peak
 
 
 def entry(value: dict[str, Any]) -> str:
