@@ -123,7 +123,7 @@ def test_an_interruption_ends_the_shares() -> None:
 
 @pytest.mark.slow
 def test_a_lock_is_free_as_soon_as_its_owner_is_killed(tmp_path: Path) -> None:
-    """A share holds no copy of its parent's open files, so it cannot keep a dead run's folder locked."""
+    """A share holds no copy of its parent's open files, so it cannot keep a dead run's folder locked, and ends by itself."""
     lock = tmp_path / "lock"
     script = textwrap.dedent(
         """
@@ -132,8 +132,9 @@ def test_a_lock_is_free_as_soon_as_its_owner_is_killed(tmp_path: Path) -> None:
         file = open(sys.argv[1], "w")
         fcntl.flock(file, fcntl.LOCK_EX)
         def work(share, tell):
-            tell(1, 1)
-            time.sleep(30)
+            while True:
+                tell(1, 1)
+                time.sleep(0.1)
         in_shares(work, 2, lambda count, tokens: os.kill(os.getpid(), signal.SIGKILL))
         """
     )
