@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarks.page import spread, table, write
 from solon.models import Message, Request, Sampling, open_model, resolve_path
+from solon.models.shares import shares_for
 
 # hidden, MLP, layers, heads, KV heads, vocabulary
 SHAPES = {"llama-5m": (256, 688, 6, 8, 4, 4096), "qwen2.5-0.5b": (896, 4864, 24, 14, 2, 151936)}
@@ -106,6 +107,14 @@ def one_by_one(model: Any, requests: list[Request]) -> int:
     return tokens
 
 
+def shared(model: Any, requests: int) -> str:
+    """How many requests are decoded at a time."""
+    processes = shares_for(model.model, requests)
+    if processes == 1:
+        return f"{model.batch_size} decoded at a time"
+    return f"all shared by {processes} processes of one thread each"
+
+
 def measure(model: Any, requests: list[Request], alone: int, repeats: int) -> dict[str, list[float]]:
     """Useful tokens per second of each side, a value per repeat; a warm-up first."""
     batched(model, requests[: model.batch_size])
@@ -127,8 +136,8 @@ def report(model: Any, what: str, requests: list[Request], rates: dict[str, list
     rows = [(name, spread(values, "tokens/s", 4)) for name, values in rates.items()]
     return (
         f"{what}: {parameters:,} parameters, {str(model.model.dtype).removeprefix('torch.')}, on {where(model)}. {len(requests)} "
-        f"requests, temperature 0.7, at most {longest} new tokens each, {model.batch_size} decoded at a time; both sides "
-        "alternate in one process.\n\n"
+        f"requests, temperature 0.7, at most {longest} new tokens each, {shared(model, len(requests))}; both sides alternate "
+        "in one run.\n\n"
         + table(("side", "useful tokens/s: median (range, repeats)"), [*rows, ("ratio of a repeat", spread(ratios, "x"))])
         + "\nUseful: up to and including the end token; padding is not counted. One by one is `model.generate` of transformers "
         "on an even sample of the same requests.\n"
