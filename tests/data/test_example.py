@@ -152,6 +152,7 @@ def test_the_wrong_way_back_is_refused() -> None:
         to_laws(Example(prompt="x"))
 
 
+@pytest.mark.slow
 def test_what_a_mix_or_import_added_is_kept() -> None:
     row = generate_laws(1)[0]
     example = from_row(row)

@@ -61,6 +61,7 @@ def _write_much(path: str) -> None:
     write_rows(path, ({"prompt": "p" * 1000} for _ in range(100)), made_by="test")
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told(tmp_path: Path) -> None:
     code = f"import sys; sys.path[:0] = {sys.path!r}; from tests.data.test_files import _write_much; _write_much(sys.argv[1])"
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "x.jsonl")], capture_output=True, text=True, check=False)

@@ -76,6 +76,7 @@ def test_a_stratum_that_the_hash_leaves_out_gets_its_nearest_group() -> None:
     assert set(assigned(poor[:2], ["law 4"] * 2, SHARES, 0).values()) == {"train"}  # two groups are too few to share out
 
 
+@pytest.mark.slow
 def test_a_chosen_seed_comes_nearer_to_the_shares(tmp_path: Path) -> None:
     groups = [f"topic-{i}" for i in range(60)]
     strata = [f"law {i % 5}" for i in range(60)]
@@ -91,6 +92,7 @@ def test_a_chosen_seed_comes_nearer_to_the_shares(tmp_path: Path) -> None:
     assert isinstance(record["seed"], int)
 
 
+@pytest.mark.slow
 def test_an_earlier_split_is_kept(tmp_path: Path) -> None:
     split_file(write(tmp_path / "f.jsonl", 100), tmp_path / "a", seed=None)
     record = split_file(write(tmp_path / "g.jsonl", 300), tmp_path / "b", like=tmp_path / "a" / "split.json")

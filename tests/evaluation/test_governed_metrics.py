@@ -11,6 +11,8 @@ from solon.errors import DataError
 from solon.evaluation.governed import TONE_OF, escalates, names_qualified, score, summarise, tone_of
 from solon.policy.escalation import EscalationPolicy
 
+pytestmark = pytest.mark.slow
+
 CONSTITUTION = load("assistant")
 POLICY = EscalationPolicy.of(CONSTITUTION)
 
@@ -20,7 +22,6 @@ def rows() -> list[GovernedRow]:
     return generate(2_000, CONSTITUTION, seed=11)
 
 
-@pytest.mark.slow
 def test_a_perfect_imitator_scores_100_percent(rows: list[GovernedRow]) -> None:
     found = summarise([score(row, row.response, policy=POLICY) for row in rows])
     for name in ("hitl_accuracy", "hitl_precision", "hitl_recall", "domain_compliance", "conflict_resolution", "tone_match"):
@@ -31,14 +32,12 @@ def test_a_perfect_imitator_scores_100_percent(rows: list[GovernedRow]) -> None:
     assert all(part["value"] == 1.0 and part["n"] == 120 for part in found["conflict_resolution"]["by_conflict"].values())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_perfect_imitator_of_a_whole_set(seed: int) -> None:
     found = summarise([score(row, row.response, policy=POLICY) for row in generate(2_000, CONSTITUTION, seed)])
     assert {found[name]["value"] for name in ("hitl_accuracy", "domain_compliance", "conflict_resolution", "tone_match")} == {1.0}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("label", "share"), [(True, 0.3), (False, 0.7)])
 def test_constant_predictors_get_what_is_printed_as_trivial(rows: list[GovernedRow], label: bool, share: float) -> None:
     found = summarise([score(row, label=label, policy=POLICY) for row in rows])
@@ -49,7 +48,6 @@ def test_constant_predictors_get_what_is_printed_as_trivial(rows: list[GovernedR
     assert found["metric_leaks"]["value"] is None
 
 
-@pytest.mark.slow
 def test_one_reply_for_all_is_no_skill(rows: list[GovernedRow]) -> None:
     always = "I'm passing this on to a doctor, a lawyer and an accountant."
     found = summarise([score(row, always, policy=POLICY) for row in rows])
@@ -59,7 +57,6 @@ def test_one_reply_for_all_is_no_skill(rows: list[GovernedRow]) -> None:
     assert found["tone_match"]["value"] < 0.4
 
 
-@pytest.mark.slow
 def test_swapped_replies_fail(rows: list[GovernedRow]) -> None:
     turned = summarise([score(row, other.response, policy=POLICY) for row, other in zip(rows, [*rows[1:], rows[0]], strict=True)])
     assert turned["hitl_accuracy"]["value"] < 0.7

@@ -339,6 +339,7 @@ def test_a_new_epoch_ends_open_slots(tmp_path: Path, memory: VoterMemory) -> Non
 # --- safety -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_no_two_conflicting_certificates_under_random_schedules() -> None:
     """f Byzantine voters of 3f+1 sign both ways, the network shows each side what it likes (10,000 in make proof)."""
     rng = random.Random(31)

@@ -6,6 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -17,6 +18,8 @@ from solon.governance.review import ReviewQueue, sign_answer
 from solon.governance.votes import Vote
 from solon.ledger.dsse import Envelope, seal
 from tests.governance.people import CONSTITUTION, Clock, key, ledger, registry
+
+pytestmark = pytest.mark.slow
 
 OPERATORS = [key("olga"), key("omar")]
 

@@ -91,6 +91,7 @@ def started(*arguments: str) -> int:
         os._exit(code)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
 def test_signals_from_outside(folder: Path, tmp_path: Path, number: int, code: int) -> None:
     file = script(tmp_path / "slow.py", folder, f"e.scale({NORM!r}, 2.0); Path('edited').touch(); time.sleep(60)")

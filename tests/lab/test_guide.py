@@ -118,6 +118,7 @@ def scaled(name: str, factor: float) -> Any:
     return modify
 
 
+@pytest.mark.slow
 def test_kept_only_when_better(tokenizer: Any, caplog: pytest.LogCaptureFixture) -> None:
     model = tiny.trained()
     broken = "model.norm.weight"

@@ -164,6 +164,7 @@ def test_a_hanging_request_times_out_and_is_tried_again(serve: Callable[..., Ser
     assert completion.text == "in time" and time.monotonic() - start < 5
 
 
+@pytest.mark.slow
 def test_retry_after_is_honoured(serve: Callable[..., Server]) -> None:
     server = serve(lambda body, n: web.Response(status=429, headers={"Retry-After": "1"}) if n == 0 else said("ok"))
     start = time.monotonic()

@@ -22,7 +22,7 @@ from solon.models import open_model
 from solon.models.shares import in_shares, shares_for
 from tests.models.test_hf import some_requests
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="work is shared out by fork, on Linux only")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="work is shared out by fork, on Linux only")]
 
 
 @pytest.fixture
@@ -121,7 +121,6 @@ def test_an_interruption_ends_the_shares() -> None:
     assert not multiprocessing.active_children()
 
 
-@pytest.mark.slow
 def test_a_lock_is_free_as_soon_as_its_owner_is_killed(tmp_path: Path) -> None:
     """A share holds no copy of its parent's open files, so it cannot keep a dead run's folder locked, and ends by itself."""
     lock = tmp_path / "lock"

@@ -17,6 +17,8 @@ from recipes.nano.language import gerund
 from recipes.nano.lexicon_hazards import REFUSED
 from recipes.nano.lexicon_world import FORMS
 
+pytestmark = pytest.mark.slow
+
 DRAWN = corpus.kinds({k: s for k, (s, _) in MIX.items()}, 6000, 7)
 
 
@@ -29,7 +31,6 @@ def requests(document: Document) -> str:
     return " ".join(text for role, text in document.messages if role == "user")
 
 
-@pytest.mark.slow
 def test_only_demo_topics_are_judged(documents: list[Document]) -> None:
     """A scan of its own, by substring, apart from the word tuples that the build uses."""
     kept = [t.text for t in (*topics.hazards(), *topics.twins(), *topics.howtos()) if t.list != "demo"]
@@ -50,7 +51,6 @@ def test_the_scan_of_the_build_finds_a_leak() -> None:
     assert judges_only_demo(Document("hazard", leak.messages, judged=False))
 
 
-@pytest.mark.slow
 def test_every_critique_revision_and_refusal_is_marked_as_judged(documents: list[Document]) -> None:
     for document in documents:
         said = " ".join(text for role, text in document.messages if role == "assistant")
@@ -65,7 +65,6 @@ def frames(cores: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(parts), re.IGNORECASE)
 
 
-@pytest.mark.slow
 def test_wordings_kept_for_tuning_and_for_the_test_are_absent(documents: list[Document]) -> None:
     absent = frames((*wordings.DEV, *wordings.NEW))
     small = frames(tuple(form for kind, (_, *kept) in FORMS.items() if kind != "greeting" for form in kept))
@@ -113,7 +112,6 @@ def test_rows_hold_whole_documents() -> None:
         assert places[-1][1] - places[0][1] == length - 1
 
 
-@pytest.mark.slow
 def test_tokenizer_is_repeatable_and_loses_nothing() -> None:
     first, second = (corpus.train_tokenizer(0, documents=3000) for _ in range(2))
     assert first.to_str() == second.to_str()

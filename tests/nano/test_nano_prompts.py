@@ -40,6 +40,7 @@ def test_sizes() -> None:
     assert len(edge) >= 40 and len({r.principle_id for r in edge}) == 4
 
 
+@pytest.mark.slow
 def test_nothing_leaks_and_no_text_is_there_twice() -> None:
     assert leaks(ROWS) == []
     assert len({r.prompt.lower() for r in ROWS}) == len({r.id for r in ROWS}) == len(ROWS)

@@ -19,6 +19,8 @@ from solon.release.report import render, render_text, sentences, verdict
 from solon.release.wording import label_title
 from tests.release.folder import SECRET, edit_json, make_run, rows_of, write_lines
 
+pytestmark = pytest.mark.slow
+
 ATTACK = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 
 
@@ -76,7 +78,6 @@ def replace_rows(run: Path, **changes: object) -> list[EvaluationRow]:
     return rows
 
 
-@pytest.mark.slow
 def test_the_page_is_a_pure_function_of_the_folder(run: Path, tmp_path: Path) -> None:
     first = render(run).read_bytes()
     edit_json(
@@ -103,7 +104,6 @@ def test_the_page_is_one_well_formed_file_that_loads_nothing(nano_run: Path) -> 
     assert all(href and href[1:] in ids for href in inside)
 
 
-@pytest.mark.slow
 def test_it_can_be_read_without_eyes(nano_run: Path) -> None:
     page = render_text(read_run(nano_run))
     tags = parsed(page)
@@ -116,7 +116,6 @@ def test_it_can_be_read_without_eyes(nano_run: Path) -> None:
     assert sum(tag == "main" for tag, _ in tags.seen) == 1
 
 
-@pytest.mark.slow
 def test_a_hostile_reply_is_inert_everywhere(run: Path) -> None:
     replace_rows(run, reply=ATTACK, hazard=ATTACK, messages=[Message(role="user", content=ATTACK)])
     (run / "config.yaml").write_text(f"model: '{ATTACK}'\n", encoding="utf-8")

@@ -96,6 +96,7 @@ def test_nano_is_warned_of(tmp_path: Path) -> None:
     assert any("not made for the constitution 'assistant'" in w for w in said("constitution=assistant"))
 
 
+@pytest.mark.slow
 def test_a_measurement_takes_every_prompt_but_those_for_training(tmp_path: Path) -> None:
     from solon.run.prepare import prepare_evaluation
 

@@ -42,6 +42,7 @@ def job(tmp_path: Path):
     return prepare(load_config(None, {"prompts": str(prompt_file(tmp_path, 12, 4)), "out": str(tmp_path / "run")}))
 
 
+@pytest.mark.slow
 def test_a_model_that_never_answers_is_the_environments_fault(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"expected replies, got none in .* prompts; the first: out of order") as caught:
         generate_pairs(
@@ -54,6 +55,7 @@ def test_a_model_that_never_answers_is_the_environments_fault(tmp_path: Path) ->
     assert (tmp_path / "run/dropped.jsonl").read_text().count("model_error") == 12
 
 
+@pytest.mark.slow
 def test_replies_that_make_no_pair_are_an_answer(tmp_path: Path) -> None:
     with pytest.raises(CheckFailed, match="expected at least one accepted pair") as caught:
         generate_pairs(job(tmp_path), Silent(text="No conflict."), RunFolder(tmp_path / "run"), Reporter(quiet=True))

@@ -21,7 +21,7 @@ from solon.training.sft import train_sft
 from tests.training.conftest import make_pairs, make_retain
 from tests.training.test_train import StopAfter, dpo, same, sft, weights
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="steps are shared by fork, on Linux only")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="steps are shared by fork, on Linux only")]
 PAIRS, RETAIN = make_pairs(24), make_retain(12)
 STILL = LoraSettings(dropout=0.0)
 
@@ -48,7 +48,6 @@ def helpers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return called
 
 
-@pytest.mark.slow
 def test_two_processes_learn_what_one_does(two_threads, folder: Path, tmp_path: Path, helpers, monkeypatch) -> None:
     def both(out: Path) -> list[dict[str, torch.Tensor]]:
         first = train_sft(folder, [*PAIRS, *RETAIN], out / "sft", sft(batch=16, lora=STILL))
@@ -66,7 +65,6 @@ def test_two_processes_learn_what_one_does(two_threads, folder: Path, tmp_path: 
     assert not multiprocessing.active_children()
 
 
-@pytest.mark.slow
 def test_shared_steps_resume_to_the_same_bits(two_threads, folder: Path, tmp_path: Path, helpers) -> None:
     """With dropout: a partner's masks follow from the trainer's random state, which a save holds."""
     settings = sft(batch=16, epochs=4)
