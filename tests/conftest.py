@@ -2,6 +2,7 @@
 
 import gc
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -18,6 +19,15 @@ gc.disable()  # until everything is imported: a sixth of the time of loading tra
 def _ctrl_c_is_heard() -> None:
     """A shell starts background jobs with Ctrl-C ignored, and children inherit that; tests of signals need it heard."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Torch with two threads, however many the machine or the environment give it."""
+    from solon.models.shares import threads
+
+    with threads(2):
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -53,11 +53,13 @@ def load_mix(path: str | Path) -> Mix:
     """
     from ruamel.yaml import YAML, YAMLError
 
+    from solon.constitution.tree import MAX_DEPTH
+
     where = Path(path)
     if not where.is_file():
         raise DataError(f"{where}: expected a mix file, got nothing there", mend="check the path")
     yaml = YAML(typ="safe")
-    yaml.max_depth = 100
+    yaml.max_depth = MAX_DEPTH
     try:
         raw = yaml.load(where.read_text(encoding="utf-8-sig"))
     except (YAMLError, UnicodeDecodeError) as error:

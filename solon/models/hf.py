@@ -123,8 +123,8 @@ class HFModel:
     def plan(self, requests: Sequence[Request]) -> list[list[Request]]:
         """Groups to be completed together, as a pure function of the requests (and of torch's number of threads): by prompt
         length in tokens, then id, cut every `GROUP * batch_size`. Within a group `batch_size` requests are decoded at a time;
-        the next takes the place of one that is done. A small model on a CPU shares each group out to processes, and gets
-        groups as many times larger.
+        the next takes the place of one that is done. A small model on a CPU shares each group out to processes, each of which
+        decodes its share at once, and gets groups as many times larger.
 
         Requests that cannot be completed (longer than the context, refused by the template) come last, in groups of their own.
         """

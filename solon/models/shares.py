@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
@@ -41,6 +41,17 @@ def shares_for(model: Any, requests: int) -> int:
 def is_small(model: Any) -> bool:
     """On a CPU, with weights of at most `SMALL` bytes."""
     return model.device.type == "cpu" and sum(p.numel() * p.element_size() for p in model.parameters()) <= SMALL
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Within the block torch uses so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def in_shares(work: Callable[[int, Progress], T], count: int, progress: Progress | None = None) -> list[T]:

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from solon.constitution.tree import MAX_DEPTH
 from solon.critique.pairs import CritiqueSettings
 from solon.errors import ConfigError, nearest
 from solon.evaluation.criteria import rubric
@@ -20,7 +21,6 @@ from solon.models.base import Sampling
 from solon.training.config import DpoSettings, LoraSettings, SftSettings
 
 NANO = "nano"
-MAX_DEPTH = 100  # of lists in lists, in YAML
 Kind = TypeVar("Kind", bound=BaseModel)
 
 

@@ -21,6 +21,7 @@ from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCall
 
 from solon.errors import ConfigError, DataError, EnvironmentRefused
 from solon.models.base import content_hash
+from solon.models.shares import threads
 from solon.training.callbacks import (
     JsonlLog,
     LeaveOnSignal,
@@ -37,7 +38,7 @@ from solon.training.callbacks import (
 from solon.training.collate import Layout, attention_for
 from solon.training.config import PhaseSettings
 from solon.training.loading import Loaded, quiet
-from solon.training.partners import Partners, added, one_thread, partners_for, summed
+from solon.training.partners import Partners, added, partners_for, summed
 from solon.training.plan import Plan
 
 OPTIMISER = "adamw_torch"
@@ -112,7 +113,7 @@ class StepTrainer(Trainer):
     def _shared_step(self, model: Any, item: int) -> tuple[Any, dict[str, float]]:
         if self.partners is None:
             self.partners = Partners(model, self.phase.work, self._loss, self.phase.pieces)
-        with one_thread():
+        with threads(1):  # the other cores are the partners'
             mine = self.partners.begin(item, self.phase.work(item))
             total, logged = summed(model, mine, self._loss, self.accelerator.backward)
             theirs, numbers = self.partners.finish()

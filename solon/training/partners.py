@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import mmap
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
@@ -137,14 +137,3 @@ def _views(flat: Tensor, like: Sequence[Tensor]) -> Iterator[Tensor]:
 
 def _write(flat: Tensor, tensors: Sequence[Tensor]) -> None:
     torch.cat([t.reshape(-1) for t in tensors], out=flat)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Within the block torch uses one thread: the other cores are the partners'."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,14 +23,6 @@ from tests.training.test_train import StopAfter, dpo, same, sft, weights
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="steps are shared by fork, on Linux only")]
 PAIRS, RETAIN = make_pairs(24), make_retain(12)
 STILL = LoraSettings(dropout=0.0)
-
-
-@pytest.fixture
-def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
