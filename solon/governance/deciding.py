@@ -19,7 +19,6 @@ from solon.policy.types import MICROSECONDS, Action, Ladder, Reason, Severity, S
 from solon.policy.wording import quantity_text
 
 Given = Mapping[str, Any] | str | bytes
-RESERVING = ("order", "spend", "stop", "flatten")
 UNTOLD = Decimal(10) ** 18  # exposure of an order whose value is not known
 THROTTLE = "max_repeated_executions"
 MOST = 10_000  # actions kept in mind
@@ -32,18 +31,23 @@ def judged(judge: Judge, action: Action, book: Book, approved: bool) -> Verdict:
 
 def add_pending(book: Book, order: Action) -> None:
     """An order that was allowed, and that the state does not show yet, works; it counts from when it was received."""
-    if order.kind in RESERVING:
-        book.work(order)
+    book.work(order)
     book.note(_as_received(order, book))
 
 
 def note(book: Book, action: Action, verdict: Verdict) -> None:
-    """Count an action on the book: allowed orders work; others were messages, and their id stays free."""
-    if verdict.outcome != "allow" or action.kind == "cancel":
-        book.message(_as_received(action, book))
-    else:
+    """Count an action on the book: allowed ones work, of whatever kind; others were messages, and their id stays free.
+
+    What is to be cancelled may fill first: it counts until a state no longer shows it. A protective stop is let go at once, so
+    that it can be moved.
+    """
+    if verdict.outcome == "allow" and action.kind != "cancel":
         add_pending(book, action)
-    if verdict.outcome == "allow" and action.kind == "cancel" and action.symbol in book.lines:
+        return
+    book.message(_as_received(action, book))
+    line = book.lines.get(action.symbol)
+    order = line.orders.get(action.id) if line is not None else None
+    if verdict.outcome == "allow" and order is not None and order.kind == "stop":
         book.cancel(action.symbol, action.id)
 
 

@@ -22,7 +22,6 @@ from solon.constitution import Constitution, load, parse_text, render
 from solon.errors import ConstitutionError, InputError, IntegrityError, SolonError
 from solon.governance.change import check_change, keys_needed
 from solon.governance.deciding import (
-    RESERVING,
     Given,
     Memory,
     Sent,
@@ -158,10 +157,11 @@ class Governor:
     def _keep(self, sent: Sent) -> None:
         """Remember an action; an allowed order counts as working until a state shows it or is later."""
         self._memory.add(sent)
-        if sent.allowed and sent.action.kind in RESERVING:
-            self.pending[sent.action.id] = sent
-        elif sent.allowed and sent.action.kind == "cancel":
-            self.pending.pop(sent.action.id, None)
+        action, waiting = sent.action, self.pending.get(sent.action.id)
+        if sent.allowed and action.kind != "cancel":
+            self.pending[action.id] = sent
+        elif sent.allowed and waiting is not None and waiting.action.kind == "stop":
+            del self.pending[action.id]
 
     # --- deciding ------------------------------------------------------------------------------------------------------
 

@@ -91,7 +91,7 @@ class _Past:
         note(self.book, action, verdict)
         sent = sent_of(body, action)
         self.sent[sent.name] = sent
-        if verdict.outcome == "allow":
+        if verdict.outcome == "allow" and action.kind != "cancel":
             self.allowed[action.id] = action
 
     def throttle(self, body: dict[str, Any], held: bool) -> None:

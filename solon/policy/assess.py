@@ -32,7 +32,7 @@ from solon.policy.limits import (
     shown,
 )
 from solon.policy.rules import KEPT_ELSEWHERE, Rules, compile_rules
-from solon.policy.sizing import Sizing, fits, largest, reducible
+from solon.policy.sizing import Sizing, fits, largest, reducible, smallest
 from solon.policy.trade import Trade
 from solon.policy.types import SEVERITY_OUTCOME, Action, Ladder, Outcome, Reason, Reasons, Severity, Size, State, Verdict, worst
 from solon.policy.wording import arithmetic, custom_reason, quantity_text, reason
@@ -56,8 +56,8 @@ PRINCIPLES = {
 
 # The same for what is decided before any limit is looked at.
 OUTSIDE = {
-    "no_policy": "unknown", "unknown_agent": "governance", "duplicate_order": "orders", "killed": "emergency",
-    "ladder": "systemic",
+    "no_policy": "unknown", "unknown_agent": "governance", "not_owner": "governance", "duplicate_order": "orders",
+    "stop_exceeds_position": "position", "killed": "emergency", "ladder": "systemic",
 }  # fmt: skip
 
 
@@ -141,6 +141,11 @@ class Assessment:
             self._remedy = _with_quantity(self.action, self._remedy)
         return self._remedy
 
+    @property
+    def _enlarged(self) -> bool:
+        """Whether the order that would pass is the larger one."""
+        return self.remedy is not None and self.remedy.qty > self.action.qty
+
     # --- the five sections ---------------------------------------------------------------------------------------------
 
     @property
@@ -164,7 +169,9 @@ class Assessment:
             return "Proceed as proposed." + (" Call a person: the drawdown asks for one." if self.call_person else "")
         if self.remedy is not None:
             stop = f", with a stop at {self.remedy.stop_price:f}" if self.remedy.stop_price is not None else ""
-            return f"{self.remedy.side.capitalize()} at most {self.remedy.qty:f} {self.remedy.symbol}{stop}."
+            most = quantity_text(self.largest_qty or 0)
+            bounds = f"at least {self.remedy.qty:f} and at most {most}" if self._enlarged else f"at most {self.remedy.qty:f}"
+            return f"{self.remedy.side.capitalize()} {bounds} {self.remedy.symbol}{stop}."
         return (
             "Do not place this order. No smaller order of this kind passes; only orders that reduce positions, or a cancel, do."
         )
@@ -231,7 +238,7 @@ class Judge:
         trade = Trade(book, action, rules.max_price_age, rules.max_state_age)
         result = Assessment(trade, rules, self.checks, effective_ladder(trade, rules))
         if action.kind == "cancel":
-            result.path.append("cancel: always possible")
+            _decide_cancel(result)
             return result
         add = result.findings.append
         for check, bound in self.checks:
@@ -252,7 +259,7 @@ class Judge:
         """Largest order and remedy: as asked when that passes, else smaller; an exit up to what is held."""
         trade, action = result.trade, result.action
         if result.allowed and trade.reducing:
-            result.largest_qty = reducible(trade) if action.kind != "stop" else trade.qty
+            result.largest_qty = reducible(trade)
             return
         if result.allowed:
             result.largest_qty = max(trade.qty, largest(trade, self.rules, self.sizing))
@@ -263,6 +270,11 @@ class Judge:
         if exit_room > quantity and self._passing(trade, _with_quantity(action, exit_room), approved):
             quantity = exit_room
         result.largest_qty = quantity
+        if quantity > trade.qty:  # it was too small: close what is held, or else the least that is worth opening
+            for least in (exit_room, smallest(trade, self.rules)):
+                if least and self._passing(trade, _with_quantity(action, least), approved):
+                    quantity = least
+                    break
         result._remedy = quantity or self._with_stop(result, approved)
 
     def _passing(self, trade: Trade, action: Action, approved: bool) -> Action | None:
@@ -331,6 +343,8 @@ def _decide(result: Assessment, approved: bool) -> None:
     if trade.reducing:
         _decide_exit(result)
         return
+    if result.action.kind == "stop":
+        _block(result, "stop_exceeds_position", "deny", _excess(trade))
     if result.ladder >= Ladder.reduce:
         result.call_person = True
         _block(result, "ladder", "deny", f"the ladder stands at {result.ladder.name}: only orders that reduce positions pass")
@@ -362,6 +376,26 @@ def _owned_and_new(result: Assessment) -> bool:
     elif book.knows(action.id):
         _block(result, "duplicate_order", "deny", f"an action with the id {action.id!r} was already proposed")
     return not result.extra
+
+
+def _excess(trade: Trade) -> str:
+    """A stop closes a position, or a part of it that no other stop closes; what goes beyond is no stop."""
+    line = trade.line
+    held, covered = (abs(line.qty), line.stops) if line is not None and line.closed_by(trade.action) else (0, 0)
+    told = f"{quantity_text(held)} held on the other side, {quantity_text(covered)} under stops already"
+    return f"a stop of {quantity_text(trade.qty)} {trade.action.symbol} would do more than close the position: {told}"
+
+
+def _decide_cancel(result: Assessment) -> None:
+    """A cancel is possible on every rung, for the owner of the order."""
+    action, book, line = result.action, result.trade.book, result.trade.line
+    order = line.orders.get(action.id) if line is not None else None
+    if book.agents and action.agent not in book.agents:
+        _block(result, "unknown_agent", "deny", f"{action.agent!r} is not among the agents that may own orders")
+    elif order is not None and order.agent != action.agent:
+        _block(result, "not_owner", "deny", f"the order {action.id!r} is {order.agent!r}'s; only its owner may cancel it")
+    else:
+        result.path.append("cancel: always possible")
 
 
 def _decide_exit(result: Assessment) -> None:

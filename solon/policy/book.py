@@ -48,12 +48,14 @@ class Line:
     """One instrument: what is held, what is working, and what both contribute to the aggregates.
 
     Prices are in 1e-18; `factor` is multiplier x fx in 1e-36; None where unknown. `long_side` and `short_side` are the
-    signed value of the position plus everything that could still be bought, or sold.
+    signed value of the position plus everything that could still be bought, or sold; `stops` the quantity of the working stops
+    that close the position.
     """
 
     __slots__ = (
         "ask", "bid", "buys", "buys_value", "equity", "factor", "issuer", "leverage", "long_side", "margin_rate", "mark",
-        "opened_at", "orders", "priced_at", "qty", "sector", "sells", "sells_value", "short_side", "slip", "symbol", "worst",
+        "opened_at", "orders", "priced_at", "qty", "sector", "sells", "sells_value", "short_side", "slip", "stops", "symbol",
+        "worst",
     )  # fmt: skip
 
     def __init__(self, position: Position) -> None:
@@ -69,7 +71,7 @@ class Line:
         self.margin_rate = _optional_atto(position.margin_rate)
         self.opened_at = position.opened_at
         self.orders: dict[str, Action] = {}
-        self.buys = self.sells = self.buys_value = self.sells_value = self.slip = 0
+        self.buys = self.sells = self.buys_value = self.sells_value = self.slip = self.stops = 0
         self.equity = self.worst = self.long_side = self.short_side = 0
 
     def copy(self) -> Line:
@@ -104,26 +106,50 @@ class Line:
         return max(0, limit - self.mark) if buy else max(0, self.mark - limit)
 
     def recount(self) -> None:
-        """Recompute what this line contributes. Of a protective stop only what exceeds the position counts."""
+        """Recompute what this line contributes. Of protective stops, taken together, only what exceeds the position counts."""
         factor = self.factor or 0
         price = (self.bid if self.qty > 0 else self.ask) or 0
         self.equity = self.qty * price * factor // UNIT
-        self.buys = self.sells = self.buys_value = self.sells_value = self.slip = 0
+        self.buys = self.sells = self.buys_value = self.sells_value = self.slip = self.stops = 0
+        closing: list[Action] = []
         for order in self.orders.values():
-            self._count(order, 1)
+            if self.closed_by(order):
+                closing.append(order)
+            else:
+                self._count(order, 1)
+        if closing:
+            self._count_stops(closing)
         self._settle()
+
+    def closed_by(self, order: Action) -> bool:
+        """Whether it is a stop on the side that closes the position."""
+        return order.kind == "stop" and self.qty != 0 and (self.qty < 0) == (order.side == "buy")
+
+    def _count_stops(self, closing: list[Action]) -> None:
+        """The position covers the cheapest first, so that what exceeds it counts at the worst price."""
+        free = abs(self.qty)
+        for order in sorted(closing, key=lambda order: order.limit_price or 0):
+            qty = atto(order.qty)
+            self.stops += qty
+            self._count(order, 1, covered=min(qty, free))
+            free -= min(qty, free)
 
     def add(self, order: Action) -> None:
         """One more order works; the sums of `recount`, without counting the others again."""
         self.remove(order.id)
         self.orders[order.id] = order
-        self._count(order, 1)
-        self._settle()
+        if self.closed_by(order):
+            self.recount()
+        else:
+            self._count(order, 1)
+            self._settle()
 
     def remove(self, order_id: str) -> None:
         """An order no longer works, if it did."""
         order = self.orders.pop(order_id, None)
-        if order is not None:
+        if order is not None and self.closed_by(order):
+            self.recount()
+        elif order is not None:
             self._count(order, -1)
             self._settle()
 
@@ -136,12 +162,10 @@ class Line:
         self.short_side = -signed + self.sells_value
         self.worst = max(self.long_side, self.short_side)
 
-    def _count(self, order: Action, sign: int) -> None:
-        """Add an order to the sums (sign 1) or take it out of them (-1)."""
+    def _count(self, order: Action, sign: int, covered: int = 0) -> None:
+        """Add an order to the sums (sign 1) or take it out of them (-1); `covered` of its quantity only closes the position."""
         factor = self.factor or 0
-        qty, buy = atto(order.qty), order.side == "buy"
-        if order.kind == "stop" and self.qty and (self.qty < 0) == buy:
-            qty = max(0, qty - abs(self.qty))
+        qty, buy = atto(order.qty) - covered, order.side == "buy"
         limit = _optional_atto(order.limit_price)
         value = sign * ceil_div(qty * self.order_price(buy, limit) * factor, UNIT)
         self.slip += sign * ceil_div(qty * self.slip_per_unit(buy, limit) * factor, UNIT)

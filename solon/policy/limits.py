@@ -148,7 +148,7 @@ def risk_per_trade(trade: Trade, bound: int, rules: Rules) -> Finding:
 
 def stop_loss(trade: Trade, bound: int, rules: Rules) -> Finding:
     """An order that adds risk carries a stop on the losing side of its entry and of the market."""
-    if trade.reducing or trade.action.kind == "stop":
+    if trade.reducing:
         return (OK, 0, 0)
     stop = trade.stop
     if stop is None:

@@ -58,8 +58,20 @@ def reducible(trade: Trade) -> int:
     line = trade.line
     if line is None or line.qty == 0 or (line.qty > 0) == trade.buy:
         return 0
-    working = line.buys if trade.buy else line.sells
+    working = line.stops if trade.action.kind == "stop" else line.buys if trade.buy else line.sells
     return max(0, abs(line.qty) - working)
+
+
+def smallest(trade: Trade, rules: Rules) -> int:
+    """The quantity (1e-18) from which on an opening order is large enough, rounded up to the precision of its quantity; 0 where
+    no limit says so, or it cannot be told.
+    """
+    bound = rules.bounds.get("min_position_size_pct")
+    if bound is None or trade.blind or not trade.rate:
+        return 0
+    missing = -(-bound * (trade.equity_before or 0) // BASIS) - trade.near
+    step = _step(trade.action.qty)
+    return max(0, -(-missing * UNIT // (trade.rate * step)) * step)
 
 
 def largest(trade: Trade, rules: Rules, sizing: Sizing) -> int:

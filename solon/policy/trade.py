@@ -108,7 +108,7 @@ class Trade:
     def _reduces(self, line: Line) -> bool:
         held = line.qty
         if self.action.kind == "stop":
-            return held != 0 and (held < 0) == self.buy and self.qty <= abs(held)
+            return line.closed_by(self.action) and self.qty + line.stops <= abs(held)
         if held > 0:
             return not self.buy and self.qty + line.sells <= held
         return held < 0 and self.buy and self.qty + line.buys <= -held

@@ -24,7 +24,7 @@ from solon.governance.review import ReviewQueue, sign_answer
 from solon.ledger.dsse import seal
 from solon.ledger.storage import Ledger
 from solon.policy.ladder import Observation
-from solon.policy.parsing import state_record
+from solon.policy.parsing import action_record, state_record
 from solon.policy.types import Ladder, Refused, State
 from tests.governance.people import Clock, key, ledger, registry
 from tests.policy.samples import NOW, order, position, state
@@ -315,9 +315,32 @@ def test_a_backdated_order_still_counts_against_the_same_state(book: Ledger) -> 
     assert judge.decide(order("150", id="a", ts="2026-11-20T15:29:59Z"), state()).outcome == "allow"
     assert judge.decide(order("60", id="b"), state()).outcome == "deny", "150 + 60 would be 21 %"
     assert judge.decide(order("150", id="a", kind="cancel"), state()).outcome == "allow", "its id was used, by what it cancels"
-    assert judge.decide(order("60", id="b"), state()).outcome == "allow"
-    assert Governor("trading", ledger=book).decide(order("150", id="c"), state()).outcome == "deny"
-    assert rerun(book).same == rerun(book).decisions == 5
+    assert judge.decide(order("60", id="b"), state()).outcome == "deny", "it may have filled before the cancel came"
+    assert Governor("trading", ledger=book).decide(order("60", id="c"), state()).outcome == "deny", "remembered over a restart"
+    later = state(as_of="2026-11-20T15:30:01Z")
+    assert judge.decide(order("60", id="b", ts="2026-11-20T15:30:01Z"), later).outcome == "allow", "a later state shows it gone"
+    assert rerun(book).same == rerun(book).decisions == 6
+
+
+@pytest.mark.parametrize("kind", [None, "order", "limit", "market", "spend", "an order that opens nothing"])
+def test_no_kind_of_order_is_spared_from_being_counted(book: Ledger, kind: str | None) -> None:
+    judge, outcomes = Governor("trading", ledger=book), []
+    for number in range(3):
+        action = action_record(order("100", id=f"o{number}"))
+        action |= {"kind": kind}
+        outcomes.append(judge.decide(action, state()).outcome)
+    assert outcomes == ["allow", "allow", "deny"], "the third would make 30 %"
+    assert rerun(book).same == 3
+
+
+def test_a_protective_stop_can_be_moved(book: Ledger) -> None:
+    judge, now = Governor("trading", ledger=book), state(position(qty="100"), cash="90000")
+    steps = [
+        judge.decide(order("100", "sell", id=name, kind=kind, stop=price), now).outcome
+        for name, kind, price in (("s1", "stop", "90"), ("s2", "stop", "92"), ("s1", "cancel", "90"), ("s2", "stop", "92"))
+    ]
+    assert steps == ["allow", "deny", "allow", "allow"], "one for the whole position, then another in its place"
+    assert rerun(book).same == 4
 
 
 def test_what_was_denied_was_not_spent(book: Ledger) -> None:
