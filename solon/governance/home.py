@@ -10,6 +10,7 @@ governance/ledger.db (+ .tip, .key, .pub, .lock)   switch.db   registry.json (th
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,27 +28,39 @@ from solon.governance.review import ReviewQueue
 from solon.governance.votes import VoterMemory
 from solon.ledger.dsse import Envelope, read, seal
 from solon.ledger.keys import PrivateKey, PublicKey, read_private, read_public
-from solon.ledger.storage import Ledger, clock
+from solon.ledger.storage import Ledger, clock, held
 
 
 def ledger_key(path: Path | str) -> PrivateKey:
-    """The key beside a ledger (FILE.key), made with its .pub when neither the ledger nor the key exists yet.
+    """The key beside a ledger (FILE.key), made when neither the ledger nor the key exists yet; its .pub is put beside it.
 
     Raises:
         InputError: the ledger exists but its key does not. KeyRefused: others can read it.
     """
-    path, file = Path(path), Path(f"{path}.key")
-    if not file.exists() and not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        key = PrivateKey.generate("ledger")
-        file.touch(mode=0o600, exist_ok=False)
-        file.write_text(key.secret_text + "\n", encoding="ascii")
-        Path(f"{path}.pub").write_text(key.public.text + "\n", encoding="ascii")
-    if not file.exists():
+    path, file, public = Path(path), Path(f"{path}.key"), Path(f"{path}.pub")
+    if path.exists() and not file.exists():  # in this order: whoever begins a ledger makes its key first
         raise InputError(
             f"{file}: expected the key of this ledger, got none", mend="restore it, or begin a ledger of another name"
         )
+    if not (file.exists() and public.exists()):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with held(path):  # two that begin the same ledger begin it with one key
+            if not file.exists():
+                _write_whole(file, PrivateKey.generate("ledger").secret_text, 0o600)
+            if not public.exists():
+                _write_whole(public, read_private(file).public.text, 0o644)
     return read_private(file)
+
+
+def _write_whole(path: Path, line: str, mode: int) -> None:
+    """One line in a file that is there in whole or not at all, wherever the process ends."""
+    begun = Path(f"{path}.new")
+    begun.unlink(missing_ok=True)
+    with open(os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="ascii") as file:
+        file.write(line + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    begun.replace(path)
 
 
 def open_ledger(path: Path | str) -> Ledger:

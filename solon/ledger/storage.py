@@ -6,7 +6,7 @@
 Order of a commit: entries and signed tip in one transaction, then the tip again in `FILE.tip` (the tip witness, which may lie on
 another disk), then the callers are told. So a database that is cut, or is restored from an old copy, is shorter than its witness
 and is refused; entries that someone without the key adds lie beyond the signed tip and are refused as well.
-All SQL of the ledger is in this file.
+How the database is made, opened and found undamaged is in `database.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -30,30 +30,20 @@ from solon.ledger import checkpoint as tips
 from solon.ledger.canonical import entry_bytes, parse
 from solon.ledger.checkpoint import Checkpoint
 from solon.ledger.clocks import clock
+from solon.ledger.database import SCHEMA, check_tables, connect, connect_for_reading, is_ledger, is_named, make_durable
 from solon.ledger.keys import PrivateKey, PublicKey
 from solon.ledger.receipts import Receipt, settle_all
-from solon.ledger.tree import HASH, Tree, leaf_hash
+from solon.ledger.tree import Tree, leaf_hash
 
 ORIGIN = "solon/ledger"
-APPLICATION_ID = 0x534F4C4E  # "SOLN"
 LARGEST_BATCH = 1024
 LARGEST_QUEUE = 65_536
-CHECKED_AT_OPEN = 100_000
 
-_SCHEMA = f"""
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = 1;
-CREATE TABLE entries (
-    number INTEGER PRIMARY KEY, leaf BLOB NOT NULL, once TEXT UNIQUE, body BLOB NOT NULL,
-    kind TEXT AS (json_extract(CAST(body AS TEXT), '$.kind')) VIRTUAL
-);
-CREATE INDEX by_kind ON entries (kind, number);
-CREATE TABLE tip (id INTEGER PRIMARY KEY CHECK (id = 1), note TEXT NOT NULL);
-"""
 _INSERT = "INSERT INTO entries (number, leaf, once, body) VALUES (?, ?, ?, ?)"
 _USED = "SELECT once FROM entries WHERE once IN (?"
 ROWS = 64  # entries in one statement
 _TIP = "INSERT INTO tip (id, note) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET note = excluded.note"
+_ALL = "SELECT number, leaf, once, body FROM entries ORDER BY number"
 _RANGE = "SELECT number, body FROM entries WHERE number >= ? AND number < ? ORDER BY number"
 
 
@@ -147,9 +137,10 @@ class Ledger:
             fresh = not ledger.path.exists()
             if fresh and ledger.witness.exists():
                 raise _lost(ledger.path, ledger.witness)
-            ledger._writer = _connect(ledger.path, write=True)
-            if fresh or not _is_ledger(ledger._writer):
+            ledger._writer = connect(ledger.path)
+            if fresh or not is_ledger(ledger._writer, ledger.path):
                 ledger._begin()
+            make_durable(ledger._writer, ledger.path)
             ledger._load(ledger._writer)
             ledger._write_witness()
         except BaseException:
@@ -157,7 +148,7 @@ class Ledger:
                 ledger._writer.close()
             os.close(ledger._guard)
             raise
-        ledger._reader = _connect(ledger.path, write=False)
+        ledger._reader = connect_for_reading(ledger.path)
         ledger._thread = threading.Thread(target=ledger._write_forever, name=f"ledger {ledger.path.name}", daemon=True)
         ledger._thread.start()
         return ledger
@@ -174,7 +165,7 @@ class Ledger:
             if ledger.witness.exists():
                 raise _lost(ledger.path, ledger.witness)
             raise InputError(f"{path}: expected a ledger, got no file", mend="name the file given with --ledger")
-        ledger._reader = _connect(ledger.path, write=False)
+        ledger._reader = connect_for_reading(ledger.path)
         ledger._refusing = "it is open for reading only"
         try:
             ledger._load(ledger._reader)
@@ -188,31 +179,25 @@ class Ledger:
         found = self._writer.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if found or self.witness.exists():
             raise IntegrityError(f"{self.path}: expected a Solon ledger, got another database", mend="name another file")
-        self._writer.executescript(_SCHEMA)
         note = tips.sign(Checkpoint(self.origin, 0, self.tree.root()), self.key)
-        with self._writer:
-            self._writer.execute(_TIP, (note,))
+        self._writer.executescript(f"BEGIN; {SCHEMA}")  # all of it or nothing, whenever the process ends
+        self._writer.execute(_TIP, (note,))
+        self._writer.execute("COMMIT")
 
     def _load(self, connection: sqlite3.Connection) -> None:
-        """Read and check: structure, every leaf in its place, the last entries' bytes, the signed tip, the witness."""
+        """Read and check: the tables as they were made, every entry's bytes and name, the signed tip, the witness."""
         # The witness is read first: whoever writes meanwhile commits before renewing it, so the database is never behind.
         seen = _read_witness(self.witness, self.public)
         try:
-            if not _is_ledger(connection):
-                raise IntegrityError(f"{self.path}: expected a Solon ledger, got another file", mend="restore the file")
             connection.execute("BEGIN")
-            problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if problem != "ok":
-                raise IntegrityError(f"{self.path}: damaged: {problem}", mend="restore the whole file from its newest copy")
+            check_tables(connection, self.path)
             note = connection.execute("SELECT note FROM tip").fetchone()
-            leaves = connection.execute("SELECT number, leaf FROM entries ORDER BY number")
-            for expected, (number, leaf) in enumerate(leaves):
-                if number != expected or not isinstance(leaf, bytes) or len(leaf) != HASH:
-                    raise IntegrityError(f"{self.path}: entry {expected} is missing or damaged", mend="restore the newest copy")
+            for expected, (number, leaf, once, body) in enumerate(connection.execute(_ALL)):
+                if number != expected or type(body) is not bytes or leaf_hash(body) != leaf or not is_named(body, once):
+                    raise IntegrityError(
+                        f"{self.path}: entry {expected} is missing or was changed", mend="restore the newest copy"
+                    )
                 self.tree.append(leaf)
-            for number, body in connection.execute(_RANGE, (self.tree.size - CHECKED_AT_OPEN, self.tree.size)):
-                if not isinstance(body, bytes) or leaf_hash(body) != self.tree.leaf(number):
-                    raise IntegrityError(f"{self.path}: entry {number} was changed", mend="restore the newest copy")
             connection.execute("COMMIT")
         except sqlite3.DatabaseError as error:
             raise IntegrityError(f"{self.path}: cannot be read: {error}", mend="restore the newest copy of the file") from error
@@ -417,6 +402,16 @@ def _witness(path: Path | str, witness: Path | str | None) -> Path:
     return Path(witness) if witness is not None else Path(f"{path}.tip")
 
 
+@contextmanager
+def held(path: Path, wait: float = 10.0) -> Iterator[None]:
+    """Nobody else writes this ledger meanwhile. Raises EnvironmentRefused: another process holds it."""
+    handle = _hold(path, wait)
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
 def _hold(path: Path, wait: float) -> int:
     """Lock FILE.lock for this process; the lock ends with the process, however it ends."""
     handle = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -432,24 +427,6 @@ def _hold(path: Path, wait: float) -> int:
                     f"{path}: another process writes this ledger", mend="wait for it, or use another ledger"
                 ) from None
             time.sleep(0.005)
-
-
-def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
-    try:
-        connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False, cached_statements=256)
-        if write:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-        else:
-            connection.execute("PRAGMA query_only = ON")
-    except sqlite3.DatabaseError as error:
-        raise IntegrityError(f"{path}: cannot be read as a ledger: {error}", mend="restore the newest copy") from error
-    return connection
-
-
-def _is_ledger(connection: sqlite3.Connection) -> bool:
-    with closing(connection.execute("PRAGMA application_id")) as found:
-        return found.fetchone()[0] == APPLICATION_ID
 
 
 def _read_witness(path: Path, public: PublicKey) -> Checkpoint | None:

@@ -72,12 +72,24 @@ def read_ledger(path):
         return iter(lines), (path / "tip").read_text(encoding="utf-8")
     if not path.is_file():
         raise FileNotFoundError(path)
-    base = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    base = connect(path.resolve())
     base.execute("BEGIN")  # one snapshot, whatever is written meanwhile
     damage = base.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if damage != "ok":
         raise Wrong(f"the database is damaged: {damage}")
     return stored(base), base.execute("SELECT note FROM tip").fetchone()[0]
+
+
+def connect(path):
+    """The database; on a medium that cannot be written as it lies there, provided that no log of newer pages is beside it."""
+    base, log = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True), Path(f"{path}-wal")
+    try:
+        base.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.OperationalError:
+        if log.exists() and log.stat().st_size:
+            raise OSError(f"{log.name} holds the newest entries: copy all files to a folder that can be written") from None
+        base = sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)
+    return base
 
 
 def stored(base):

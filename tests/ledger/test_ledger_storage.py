@@ -16,8 +16,10 @@ from pathlib import Path
 import pytest
 
 from solon.errors import EnvironmentRefused, InputError, IntegrityError
-from solon.ledger import proofs, verify_standalone
-from solon.ledger.keys import PrivateKey, write_pair
+from solon.governance.home import ledger_key, open_ledger
+from solon.ledger import proofs, storage, verify_standalone
+from solon.ledger.database import connect
+from solon.ledger.keys import PrivateKey, read_public, write_pair
 from solon.ledger.receipts import Receipt, settle_all
 from solon.ledger.storage import AlreadyUsed, Ledger, LedgerClosed
 
@@ -193,17 +195,117 @@ def test_another_history_under_the_same_key_is_refused(tmp_path: Path) -> None:
         "UPDATE tip SET note = replace(note, '4', '3')",
         "DELETE FROM tip",
         "DROP TABLE entries",
+        "UPDATE entries SET once = NULL WHERE number = 1",
+        "UPDATE entries SET once = 'another' WHERE number = 1",
+        "CREATE TRIGGER forget AFTER INSERT ON entries BEGIN UPDATE entries SET once = NULL; END",
+        "CREATE TABLE more (x)",
+        "DROP INDEX by_kind",
+        "DROP INDEX by_kind; CREATE INDEX by_kind ON entries (kind, number) WHERE kind <> 'note'",
+        "PRAGMA writable_schema = ON; UPDATE sqlite_master SET sql = replace(sql, '$.kind', '$.at') WHERE name = 'entries'",
+        "ALTER TABLE entries RENAME TO x; CREATE VIEW entries AS SELECT number, leaf, once, body, kind FROM x WHERE number < 3",
     ],
 )
 def test_edits_by_hand_are_refused(tmp_path: Path, statement: str) -> None:
     path = tmp_path / "l.db"
     fill(path, 4)
     with sqlite3.connect(path) as base:
-        base.execute(statement)
+        base.executescript(statement)
     base.close()
     for opened in (lambda: Ledger.open(path, KEY), lambda: proofs.verify_file(path, KEY.public)):
         with pytest.raises(IntegrityError):
             opened()
+
+
+def test_an_index_that_hides_entries_is_refused(tmp_path: Path) -> None:
+    """A changed byte in the index by kind would make `of_kind` pass over a stop; the entries themselves are untouched."""
+    path = tmp_path / "l.db"
+    fill(path, 40)
+    with Ledger.open(path, KEY) as ledger:
+        ledger.append("stop", {"number": 40})
+    data = path.read_bytes()
+    hidden = data.replace(b"stop", b"stoq").replace(b'"stoq"', b'"stop"')
+    assert hidden != data, "the index holds the kinds without quotes"
+    path.write_bytes(hidden)
+    for opened in (lambda: Ledger.open(path, KEY), lambda: Ledger.read(path, KEY.public)):
+        with pytest.raises(IntegrityError, match="index by_kind"):
+            opened()
+
+
+def test_names_inside_a_body_are_not_names_of_the_entry(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "l.db", KEY) as ledger:
+        for body in ({"a": 1, "once": "x"}, {"z": ',"once":"x"}'}, {"a": {"b": 0, "once": "y"}}):
+            ledger.append("note", body)
+        ledger.append("note", {}, once='a "quoted",\\ \u20ac\U0001f600 name')
+    with Ledger.open(tmp_path / "l.db", KEY) as ledger:
+        assert ledger.append("note", {}, once="x") == 4
+
+
+def test_a_ledger_on_a_medium_that_cannot_be_written_is_read(tmp_path: Path) -> None:
+    """SQLite can make no shared memory there; a link to nowhere in its place has the same effect for every user."""
+    path = tmp_path / "l.db"
+    fill(path, 5)
+    Path(f"{path}-shm").symlink_to(tmp_path / "none" / "shm")
+    assert numbers(path) == list(range(5))
+    assert proofs.verify_file(path, KEY.public).size == 5
+    _, public = write_pair(KEY, tmp_path / "keys")
+    assert standalone(path, public)[0] == 0
+    Path(f"{path}-wal").write_bytes(bytes(100))
+    with pytest.raises(EnvironmentRefused, match="holds the newest entries"):
+        Ledger.read(path, KEY.public)
+    code, text = standalone(path, public)
+    assert code == 2 and "holds the newest entries" in text
+
+
+def test_killed_at_any_statement_of_its_first_opening(tmp_path: Path) -> None:
+    """A ledger that was begun and never came to be is begun again; nothing that was acknowledged is lost."""
+    for statement in range(1, 60):
+        path, count = tmp_path / f"{statement}.db", [0]
+
+        def watched(place: Path, more: str = "", last: int = statement, count: list[int] = count) -> sqlite3.Connection:
+            connection = connect(place, more)
+
+            def step(_: str) -> None:
+                count[0] += 1
+                if count[0] == last:
+                    os._exit(9)  # as a kill would: nothing is rolled back or closed
+
+            connection.set_trace_callback(step)
+            return connection
+
+        child = os.fork()
+        if child == 0:
+            storage.connect = watched  # type: ignore[assignment]
+            storage.Ledger.open(path, KEY)
+            os._exit(0)
+        ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        fill(path, 2)
+        assert numbers(path) == [0, 1]
+        if ended == 0:
+            break
+    assert ended == 0 and statement > 10
+
+
+def test_those_who_begin_a_ledger_together_begin_it_with_one_key(tmp_path: Path) -> None:
+    path, barrier, found = tmp_path / "l.db", threading.Barrier(8), []
+
+    def begin() -> None:
+        barrier.wait()
+        found.append(ledger_key(path))
+
+    threads = [threading.Thread(target=begin) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8 and len({key.id for key in found}) == 1
+    Path(f"{path}.pub").unlink()  # killed between the two files
+    Path(f"{path}.key.new").write_text("half a")
+    assert ledger_key(path).id == found[0].id and read_public(f"{path}.pub") == found[0].public
+    with open_ledger(path):
+        pass
+    Path(f"{path}.key").unlink()
+    with pytest.raises(InputError, match="expected the key of this ledger"):
+        open_ledger(path)
 
 
 def test_cut_anywhere_is_refused(tmp_path: Path) -> None:
