@@ -26,14 +26,18 @@ class SolonError(Exception):
     Args:
         what: the complaint: where it is (file:line, setting), what was expected and what came.
         mend: what the reader can do about it; printed on a line of its own.
+        code: one word for programs, where the reader may be one; else the class's own, mostly empty.
     """
 
     exit_code = 2
+    code = ""
 
-    def __init__(self, what: str, *, mend: str = "") -> None:
+    def __init__(self, what: str, *, mend: str = "", code: str = "") -> None:
         super().__init__(what)
         self.what = what
         self.mend = mend
+        if code:
+            self.code = code
 
     def __str__(self) -> str:
         return f"{self.what}; {self.mend}" if self.mend else self.what

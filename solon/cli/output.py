@@ -31,7 +31,7 @@ def explain(error: SolonError, *, as_json: bool) -> None:
     """Print an error: what was expected and came, then the mend."""
     if as_json:
         record = {"error": error.what, "mend": error.mend, "exit_code": error.exit_code}
-        known = {name: getattr(error, name) for name in ("code", "ledger_index") if getattr(error, name, None) is not None}
+        known = {name: getattr(error, name) for name in ("code", "ledger_index") if getattr(error, name, None) not in (None, "")}
         emit({**record, **known})
     code = getattr(error, "code", "")
     print(f"error: {error.what}" + (f" [{code}]" if code else ""), file=sys.stderr)

@@ -27,7 +27,8 @@ def _ticket(ticket: Any, now: int) -> dict[str, Any]:
         "id": ticket.id, "outcome": ticket.outcome(now), "severity": ticket.severity.name,
         "exposure": format(ticket.exposure, "f"), "agent": ticket.agent,
         "reason": ticket.reason, "action": ticket.action, "action_digest": ticket.bound,
-        "approvals": len(ticket.approvals), "needed": ticket.needed, "seconds_left": max(0, (ticket.deadline - now) // 1_000_000),
+        "approvals": len(ticket.approvals), "needed": ticket.needed, "denied_by": ticket.denied_by, "used": ticket.used,
+        "seconds_left": max(0, (ticket.deadline - now) // 1_000_000),
     }  # fmt: skip
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +19,7 @@ Pending = Annotated[Path | None, typer.Option("--pending", help="Where signature
 Slot = Annotated[str, typer.Option("--slot", help="The name of the vote; one vote a key and slot.")]
 Proposal = Annotated[Path, typer.Option("--proposal", help="The proposal, a JSON file without floats.")]
 Constitution = Annotated[str, typer.Option("--constitution", help="A library name or a path.")]
+LedgerFile = Annotated[Path | None, typer.Option("--ledger", help="Log the result, or the refusal, here.")]
 VoteFiles = Annotated[list[Path], typer.Argument(metavar="VOTE.json...")]
 REGISTRY = Path("governance/registry.json")
 
@@ -218,9 +221,21 @@ def _proposal(path: Path) -> tuple[dict[str, Any], str]:
 
 def _votes(paths: list[Path]) -> list[Any]:
     from solon.governance.home import read_json
-    from solon.ledger.dsse import read
 
-    return [read(read_json(path, "a signed vote")) for path in paths]
+    return [read_json(path, "a signed vote") for path in paths]
+
+
+@contextmanager
+def _logging(ledger: Path | None, **given: Any) -> Iterator[Any]:
+    """The ledger, where one is named; what is refused inside is logged there."""
+    from solon.governance.home import open_ledger
+    from solon.governance.refusals import refusal_logged
+
+    if ledger is None:
+        yield None
+        return
+    with open_ledger(ledger) as book, refusal_logged(book, **given):
+        yield book
 
 
 def sign(
@@ -272,6 +287,7 @@ def tally_votes(
     proposal: Proposal,
     constitution: Constitution = "trading",
     registry: RegistryFile = REGISTRY,
+    ledger: LedgerFile = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Count signed votes, with each vote and why it counted or not: 0 allow, 3 deny, 4 escalate, 6 modify."""
@@ -280,8 +296,11 @@ def tally_votes(
     from solon.governance.offline import count
     from solon.policy.types import EXIT_CODES
 
-    record, _ = _proposal(proposal)
-    result, found = count(_votes(votes), read_registry(registry), load(constitution), slot, record)
+    with _logging(ledger, votes=[str(path) for path in votes]) as book:
+        record, _ = _proposal(proposal)
+        result, found = count(_votes(votes), read_registry(registry), load(constitution), slot, record)
+        if book is not None:
+            found["ledger_index"] = book.append("votes_counted", found)
     if as_json:
         emit(found)
     else:
@@ -296,19 +315,23 @@ def make(
     out: Annotated[Path, typer.Option("-o", "--out")],
     constitution: Constitution = "trading",
     registry: RegistryFile = REGISTRY,
+    ledger: LedgerFile = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Make a quorum certificate of signed yes-votes: 0 made, 1 too few."""
+    """Make a quorum certificate of signed yes-votes: 0 made, 1 too few, or vetoed."""
     from solon.constitution import load
     from solon.governance.certificate import make as certify
     from solon.governance.change import consensus_needed
     from solon.governance.home import read_registry, write_json
     from solon.ledger.storage import clock
 
-    _, digest = _proposal(proposal)
-    members, chosen = read_registry(registry), load(constitution)
-    share = consensus_needed(members, chosen)
-    made = certify(_votes(votes), members, chosen.hash, slot, digest, clock(), share=share)
+    with _logging(ledger, votes=[str(path) for path in votes]) as book:
+        _, digest = _proposal(proposal)
+        members, chosen = read_registry(registry), load(constitution)
+        share = consensus_needed(members, chosen)
+        made = certify(_votes(votes), members, chosen.hash, slot, digest, clock(), share=share)
+        if book is not None:
+            book.append("certificate", made)
     write_json(out, made)
     emit({"path": str(out), "certificate": made}) if as_json else print(out)
 
@@ -316,19 +339,38 @@ def make(
 def verify(
     certificate: Annotated[Path, typer.Argument(metavar="CERTIFICATE.json")],
     proposal: Annotated[Path | None, typer.Option("--proposal", help="The proposal that it should be about.")] = None,
+    constitution: Annotated[
+        str, typer.Option("--constitution", help="The one it should be under, and whose share of yes-votes it must reach.")
+    ] = "",
     registry: RegistryFile = REGISTRY,
+    ledger: LedgerFile = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Verify a certificate with nothing but the registry: 0 holds, 1 does not."""
+    """Verify a certificate with nothing but the registry: 0 holds, 1 does not; whether its votes have expired is shown."""
+    from solon.governance.home import read_json, read_registry
+    from solon.ledger.storage import clock
+
+    with _logging(ledger, certificate=str(certificate)):
+        shown = _verified(read_json(certificate, "a certificate"), read_registry(registry), proposal, constitution)
+    expired = clock() >= shown.expires_at
+    if as_json:
+        emit({**vars(shown), "voters": list(shown.voters), "holds": True, "expired": expired})
+        return
+    print(f"holds: slot {shown.slot}, proposal {shown.proposal}, yes of {', '.join(sorted(shown.voters))}\n  {shown.claim}")
+    if expired:
+        print("  its votes have expired: it shows what was agreed, and may no longer be acted on")
+
+
+def _verified(certificate: Any, members: Any, proposal: Path | None, constitution: str) -> Any:
+    from solon.constitution import load
     from solon.errors import CheckFailed
     from solon.governance.certificate import verify as check
-    from solon.governance.home import read_json, read_registry
+    from solon.governance.change import consensus_needed
 
-    shown = check(read_json(certificate, "a certificate"), read_registry(registry))
+    chosen = load(constitution) if constitution else None
+    shown = check(certificate, members, share=None if chosen is None else consensus_needed(members, chosen))
     if proposal is not None and _proposal(proposal)[1] != shown.proposal:
-        raise CheckFailed("certificate: about another proposal", mend="give the proposal that was voted on")
-    record = {**vars(shown), "voters": list(shown.voters), "holds": True}
-    if as_json:
-        emit(record)
-    else:
-        print(f"holds: slot {shown.slot}, proposal {shown.proposal}, yes of {', '.join(sorted(shown.voters))}\n  {shown.claim}")
+        raise CheckFailed("certificate: about another proposal", mend="give the proposal that was voted on", code="proposal")
+    if chosen is not None and chosen.hash != shown.constitution:
+        raise CheckFailed("certificate: under another constitution", mend="name the one it was made under", code="constitution")
+    return shown

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
-from solon.errors import CheckFailed, InputError
+from solon.errors import CheckFailed, InputError, IntegrityError
 from solon.governance import certificate as certificates
+from solon.governance.killswitch import Switch
 from solon.governance.registry import Registry, follow
 from solon.governance.votes import Vote, VoteRefused, check, evidence, guilty, vote_of
 from solon.ledger.canonical import digest
@@ -34,16 +35,21 @@ LONGEST_SLOT = 3_600_000_000
 class NotExecutable(CheckFailed):
     """A certificate that may not be acted on: veto, stop, frozen, closed, expired, used, or of another proposal."""
 
+    code = "not_executable"
+
 
 @dataclass
 class Slot:
-    """One question put to the vote. `frozen` after an equivocation; `until` microseconds."""
+    """One question put to the vote. `received` counts, `signed` is the first vote of each key whether it counts or not;
+    `frozen` after an equivocation; `until` microseconds.
+    """
 
     name: str
     proposal: dict[str, Any]
     until: int
     digest: str
     received: dict[str, tuple[Envelope, Vote]] = field(default_factory=dict)
+    signed: dict[str, tuple[Envelope, Vote]] = field(default_factory=dict)
     refused: list[tuple[str, str]] = field(default_factory=list)
     frozen: str = ""
     closed: bool = False
@@ -51,7 +57,10 @@ class Slot:
 
 
 class Council:
-    """Keeps slots and votes. Thread-safe; what counts is decided in one place, under one lock."""
+    """Keeps slots and votes. Thread-safe; what counts is decided in one place, under one lock.
+
+    A key convicted of signing two ways stays suspended until an epoch gives its member another key.
+    """
 
     def __init__(
         self,
@@ -62,12 +71,15 @@ class Council:
         threshold: Fraction | None = None,
         mode: Mode = "risk_manager_veto",
         order: ActionOrder | None = None,
+        switch: Switch | None = None,
         now: Callable[[], int] = clock,
         ticks: Callable[[], int] = uptime,
     ) -> None:
-        """`constitution` is its hash; `threshold` its share of yes-votes, where it asks for more than the registry."""
+        """`constitution` is its hash; `threshold` its share of yes-votes, where it asks for more than the registry; while
+        `switch` is stopped nothing is executed.
+        """
         self.registry, self.constitution, self.ledger, self.threshold = registry, constitution, ledger, threshold
-        self.mode, self.order = mode, order or ActionOrder()
+        self.mode, self.order, self.switch = mode, order or ActionOrder(), switch
         self.now = Steady(now, ticks, least=ledger.last_time)
         self.slots: dict[str, Slot] = {}
         self.convicted: set[str] = set()
@@ -115,13 +127,10 @@ class Council:
         slot = self.slots.get(vote.slot)
         if slot is None:
             raise VoteRefused("slot", f"vote: the slot {vote.slot!r} is not open", mend="open it first")
-        earlier = slot.received.get(vote.key)
-        if earlier is not None and earlier[1].meaning != vote.meaning and vote.epoch == self.registry.epoch:
-            self._convict(slot, earlier[0], envelope)
-            raise VoteRefused("equivocation", f"vote: {self._name(vote.key)} signed two ways; suspended", mend="a person decides")
         try:
+            self._one_way(slot, envelope, vote)
             check(vote, self.current, self.constitution, self.now())
-            if earlier is not None:
+            if vote.key in slot.received:
                 raise VoteRefused("duplicate", f"vote: {self._name(vote.key)} has voted already", mend="nothing to do")
             if slot.closed or self.now() >= slot.until:
                 raise VoteRefused("closed", f"vote: the slot {slot.name!r} is closed", mend="vote in the next slot")
@@ -133,6 +142,17 @@ class Council:
             slot.refused.append((self._name(vote.key), f"{error.code}: {error.what}"))
             raise
         return vote
+
+    def _one_way(self, slot: Slot, envelope: Envelope, vote: Vote) -> None:
+        """Whoever may vote here signs one way, also where neither vote would count: on another proposal, late, closed."""
+        if not self._binds(vote) or slot.signed.setdefault(vote.key, (envelope, vote))[1].meaning == vote.meaning:
+            return
+        self._convict(slot, slot.signed[vote.key][0], envelope)
+        raise VoteRefused("equivocation", f"vote: {self._name(vote.key)} signed two ways; suspended", mend="a person decides")
+
+    def _binds(self, vote: Vote) -> bool:
+        here = (vote.network, vote.epoch) == (self.registry.network, self.registry.epoch)
+        return here and any(member.key == vote.key for member in self.current.voters)
 
     def _keep(self, envelope: Envelope, vote: Vote) -> None:
         self.slots[vote.slot].received[vote.key] = (envelope, vote)
@@ -162,6 +182,7 @@ class Council:
                 mode=self.mode,
                 order=self.order,
                 proposal=action,
+                n=self.registry.quorum.n,
             )
             turned_away = tuple(
                 Counted(Ballot(who, ""), False, why)  # type: ignore[arg-type]
@@ -201,11 +222,11 @@ class Council:
         """
         with self._lock:
             slot = self._slot(name)
-            shown = certificates.verify(certificate, self.registry, at=self.now())
+            shown = certificates.verify(certificate, self.registry, at=self.now(), share=self.threshold)
             suspended = sorted({self._name(key) for key in self.convicted} & set(shown.voters))
             vetoes = [self._name(key) for key, (_, vote) in slot.received.items() if vote.decision == "veto"]
             problems = [
-                ("everything is stopped", stopped),
+                ("everything is stopped", stopped or (self.switch is not None and self.switch.stopped)),
                 (f"vetoed by {', '.join(vetoes)}", bool(vetoes)),
                 (f"frozen: {slot.frozen}", bool(slot.frozen)),
                 (f"counts the vote of {', '.join(suspended)}, suspended", bool(suspended)),
@@ -243,7 +264,7 @@ class Council:
 
     def _rebuild(self) -> None:
         """Slots, votes, convictions and epochs from the ledger."""
-        kinds = ("slot", "vote", "equivocation", "tally", "execution", "registry")
+        kinds = ("slot", "vote", "vote_refused", "equivocation", "tally", "execution", "registry")
         for entry in self.ledger.of_kind(*kinds):
             body, kind = entry.record["body"], entry.record["kind"]
             if kind == "registry":
@@ -258,7 +279,11 @@ class Council:
                 self.slots[slot.name] = slot
             elif kind == "vote":
                 envelope = read(body["vote"], "vote")
-                self._keep(envelope, vote_of(envelope))
+                vote = vote_of(envelope)
+                self.slots[vote.slot].signed.setdefault(vote.key, (envelope, vote))
+                self._keep(envelope, vote)
+            elif kind == "vote_refused":
+                self._turned_away(body)
             elif kind == "equivocation":
                 self.convicted.add(guilty(body["evidence"]))
                 self.slots[body["slot"]].frozen = f"{self._name(body['key'])} signed two ways"
@@ -266,3 +291,16 @@ class Council:
                 slot = self.slots[body["slot"]]
                 slot.closed = True
                 slot.executed = slot.executed or kind == "execution"
+
+    def _turned_away(self, body: dict[str, Any]) -> None:
+        """A refused vote, for the explanation and as evidence; what is no vote, or of no slot, was only logged."""
+        try:
+            envelope = read(body["vote"])
+            vote = vote_of(envelope)
+        except (VoteRefused, IntegrityError):
+            return
+        slot = self.slots.get(vote.slot)
+        if slot is not None:
+            slot.refused.append((self._name(vote.key), f"{body['code']}: {body['why']}"))
+            if self._binds(vote):
+                slot.signed.setdefault(vote.key, (envelope, vote))

@@ -22,6 +22,7 @@ Given = Mapping[str, Any] | str | bytes
 UNTOLD = Decimal(10) ** 18  # exposure of an order whose value is not known
 THROTTLE = "max_repeated_executions"
 MOST = 10_000  # actions kept in mind
+PARKED = "PARKED, a denial: more was asked within the hour than people can read"
 
 
 def judged(judge: Judge, action: Action, book: Book, approved: bool) -> Verdict:

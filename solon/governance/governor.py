@@ -22,6 +22,7 @@ from solon.constitution import Constitution, load, parse_text, render
 from solon.errors import ConstitutionError, InputError, IntegrityError, SolonError
 from solon.governance.change import check_change, keys_needed
 from solon.governance.deciding import (
+    PARKED,
     Given,
     Memory,
     Sent,
@@ -329,6 +330,8 @@ class Governor:
             record, reason="; ".join(r.text for r in verdict.failing)[:500] or "escalated", severity="medium",
             exposure=exposure_of(verdict), agent=action.agent,
         )  # fmt: skip
+        if asked.parked:
+            return replace(verdict, outcome="deny", path=(*verdict.path, f"review {asked.id}: {PARKED}"))
         return replace(verdict, path=(*verdict.path, f"review {asked.id}: {asked.outcome(self.reviews.now())}"))
 
     def _broken(self, job: _Job, error: Exception) -> None:

@@ -29,6 +29,7 @@ from solon.governance.votes import VoterMemory
 from solon.ledger.dsse import Envelope, read, seal
 from solon.ledger.keys import PrivateKey, PublicKey, read_private, read_public
 from solon.ledger.storage import Ledger, clock, held
+from solon.policy.parsing import strict_json
 
 
 def ledger_key(path: Path | str) -> PrivateKey:
@@ -83,11 +84,12 @@ def read_ledger(path: Path | str, public: Path | str | None = None) -> Ledger:
 
 
 def read_json(path: Path | str, what: str) -> Any:
-    """A JSON file. Raises InputError."""
+    """A JSON file, read strictly. Raises InputError; Refused: see `strict_json`."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        data = Path(path).read_bytes()
+    except OSError as error:
         raise InputError(f"{path}: expected {what} in JSON, got {error}", mend="check the path and the file") from error
+    return strict_json(data, str(path))
 
 
 def write_json(path: Path | str, value: Any) -> None:
@@ -242,7 +244,7 @@ def extend_registry(
     try:
         new = follow(old, envelope)
     except RegistryRefused as error:
-        if pending is None or "asks for" not in error.what:
+        if pending is None or error.code != "too_few":
             raise
         write_json(pending, envelope.as_dict())
         return None, error.what

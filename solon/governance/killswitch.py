@@ -130,15 +130,15 @@ class Switch:
         if not allowed:
             raise StopRefused("power", "stop: expected a signature of a member who may stop, got none", mend="let one sign")
         who = ", ".join(member.id for member in allowed)
-        return self._stop({"by": who, "reason": record["reason"], "envelope": envelope.as_dict()}, ledger)
+        body = {"by": who, "reason": record["reason"], "envelope": envelope.as_dict()}
+        return self._stop(body, digest(record), ledger)  # by what was signed: a stranger's signature beside it changes nothing
 
     def trigger(self, name: str, evidence: Mapping[str, Any], ledger: Ledger | None = None) -> SwitchState:
         """Stop by an automatic trigger; `evidence` (no floats) says what was seen."""
         body = {"by": f"trigger {name}", "reason": name, "evidence": dict(evidence), "nonce": secrets.token_hex(8)}
-        return self._stop(body, ledger)
+        return self._stop(body, digest(body), ledger)
 
-    def _stop(self, record: dict[str, Any], ledger: Ledger | None) -> SwitchState:
-        name = digest(record)
+    def _stop(self, record: dict[str, Any], name: str, ledger: Ledger | None) -> SwitchState:
         try:
             text = f"{record['by']}: {record['reason']}"
             self._base().execute("INSERT INTO stops (id, record, at) VALUES (?, ?, ?)", (name, text, self.now()))

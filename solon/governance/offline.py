@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from solon.constitution import Constitution
 from solon.governance.change import consensus_needed
 from solon.governance.registry import Registry
-from solon.governance.votes import Vote, VoteRefused, check, evidence, vote_of
+from solon.governance.votes import Vote, VoteRefused, check, evidence, vote_in
 from solon.ledger.canonical import digest
 from solon.ledger.dsse import Envelope
 from solon.ledger.storage import clock
@@ -18,7 +18,7 @@ from solon.policy.council import Vote as Ballot
 
 
 def count(
-    votes: Sequence[Envelope],
+    votes: Sequence[Any],
     registry: Registry,
     constitution: Constitution,
     slot: str,
@@ -29,49 +29,76 @@ def count(
     """The tally of signed votes on a proposal, and the same as a record with evidence of equivocation where there is any.
 
     Args:
+        votes: envelopes, or their JSON form; what is neither is listed as malformed.
         at: time of counting (microseconds; default now); votes that have expired by then do not count.
     """
-    now = clock() if at is None else at
-    wanted = digest(proposal)
-    kept: dict[str, tuple[Envelope, Vote]] = {}
-    refused: list[Counted] = []
-    proofs: list[dict[str, Any]] = []
-    guilty: set[str] = set()
-    for envelope in votes:
-        name, said = "?", ("", "")
-        try:
-            vote = vote_of(envelope)
-            said = (vote.decision, vote.proposed_action)
-            member = registry.by_key.get(vote.key)
-            name = member.id if member else f"{vote.key[:12]}…"
-            check(vote, registry, constitution.hash, now)
-            if vote.slot != slot:
-                raise VoteRefused("slot", f"vote: on the slot {vote.slot!r}", mend="give votes of one slot")
-            earlier = kept.get(vote.key)
-            if earlier is not None and earlier[1].meaning != vote.meaning:
-                proofs.append(evidence(earlier[0], envelope))
-                guilty.add(vote.key)
-                raise VoteRefused("equivocation", "vote: signed two ways", mend="suspend the key")
-            if vote.proposal != wanted:
-                raise VoteRefused("proposal", "vote: on another proposal", mend="give votes of one proposal")
-        except VoteRefused as error:
-            refused.append(Counted(Ballot(name, *said), False, f"{error.code}: {error.what.removeprefix('vote: ')}"))  # type: ignore[arg-type]
-            continue
-        kept.setdefault(vote.key, (envelope, vote))
+    sorted_out = _Sorted(registry, constitution.hash, slot, digest(proposal), clock() if at is None else at)
+    for vote in votes:
+        sorted_out.take(vote)
     order = constitution.value("action_order")
     result = tally(
-        [vote.ballot(registry.by_key[key].id) for key, (_, vote) in kept.items()],
-        registry.suspend(*guilty).eligible,
+        [vote.ballot(registry.by_key[key].id) for key, vote in sorted_out.kept.items()],
+        registry.suspend(*sorted_out.guilty).eligible,
         threshold=consensus_needed(registry, constitution),
         mode=constitution.value("conflict_resolution_mode", "risk_manager_veto"),
         order=ActionOrder(order) if order else ActionOrder(),
         proposal=str(proposal.get("action") or PROPOSAL),
+        n=registry.quorum.n,
     )
-    result = replace(result, votes=(*result.votes, *refused))
-    if guilty:
+    result = replace(result, votes=(*result.votes, *sorted_out.refused))
+    if sorted_out.guilty:
         path = (*result.path, "a key signed two ways: a person decides")
         result = replace(result, approved=False, outcome="escalate", escalate=True, action="", path=path)
-    return result, _record(result, slot, wanted, proofs)
+    return result, _record(result, slot, sorted_out.proposal, sorted_out.proofs)
+
+
+@dataclass
+class _Sorted:
+    """Votes sorted into those that count and those that do not, with why, and evidence against keys that signed two ways."""
+
+    registry: Registry
+    constitution: str
+    slot: str
+    proposal: str
+    at: int
+    kept: dict[str, Vote] = field(default_factory=dict)
+    signed: dict[str, tuple[Envelope, Vote]] = field(default_factory=dict)
+    refused: list[Counted] = field(default_factory=list)
+    proofs: list[dict[str, Any]] = field(default_factory=list)
+    guilty: set[str] = field(default_factory=set)
+
+    def take(self, given: Any) -> None:
+        name, said = "?", ("", "")
+        try:
+            envelope, vote = vote_in(given)
+            member = self.registry.by_key.get(vote.key)
+            name, said = member.id if member else f"{vote.key[:12]}…", (vote.decision, vote.proposed_action)
+            self._one_way(envelope, vote)
+            check(vote, self.registry, self.constitution, self.at)
+            self._here(vote)
+        except VoteRefused as error:
+            why = f"{error.code}: {error.what.removeprefix('vote: ')}"
+            self.refused.append(Counted(Ballot(name, *said), False, why))  # type: ignore[arg-type]
+            return
+        self.kept[vote.key] = vote
+
+    def _one_way(self, envelope: Envelope, vote: Vote) -> None:
+        here = (vote.network, vote.epoch, vote.slot) == (self.registry.network, self.registry.epoch, self.slot)
+        if not here or not any(member.key == vote.key for member in self.registry.voters):
+            return
+        first, earlier = self.signed.setdefault(vote.key, (envelope, vote))
+        if earlier.meaning != vote.meaning:
+            self.proofs.append(evidence(first, envelope))
+            self.guilty.add(vote.key)
+            raise VoteRefused("equivocation", "vote: signed two ways", mend="suspend the key")
+
+    def _here(self, vote: Vote) -> None:
+        if vote.slot != self.slot:
+            raise VoteRefused("slot", f"vote: on the slot {vote.slot!r}", mend="give votes of one slot")
+        if vote.proposal != self.proposal:
+            raise VoteRefused("proposal", "vote: on another proposal", mend="give votes of one proposal")
+        if vote.key in self.kept:
+            raise VoteRefused("duplicate", "vote: the same vote again", mend="give each vote once")
 
 
 def _record(result: Tally, slot: str, proposal: str, proofs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -82,6 +109,8 @@ def _record(result: Tally, slot: str, proposal: str, proofs: list[dict[str, Any]
     return {
         "slot": slot, "proposal": proposal, "outcome": result.outcome, "approved": result.approved, "action": result.action,
         "n": result.quorum.n, "f": result.quorum.f, "q": result.quorum.q, "claim": result.quorum.claim,
-        "threshold": str(result.threshold), "supporters": result.supporters, "vetoed_by": list(result.vetoed_by), "votes": votes,
-        "path": list(result.path), "equivocations": proofs,
+        "threshold": str(result.threshold), "counts": result.counts, "supporters": result.supporters,
+        "confidence_pct": {name: f"{float(100 * share):.1f}" for name, share in result.shares.items()},
+        "escalate": result.escalate, "vetoed_by": list(result.vetoed_by), "votes": votes, "path": list(result.path),
+        "equivocations": proofs,
     }  # fmt: skip

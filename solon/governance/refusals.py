@@ -10,7 +10,7 @@ from typing import Any
 from solon.errors import IntegrityError, SolonError
 from solon.ledger.canonical import digest
 from solon.ledger.dsse import Envelope
-from solon.ledger.storage import AlreadyUsed, Ledger
+from solon.ledger.storage import Ledger
 
 
 def mark_of(given: Any) -> str:
@@ -23,9 +23,7 @@ def mark_of(given: Any) -> str:
 
 def code_of(error: SolonError) -> str:
     """The reason code of a refusal."""
-    if isinstance(error, AlreadyUsed):
-        return "used_before"
-    return getattr(error, "code", "") or ("signature" if isinstance(error, IntegrityError) else "refused")
+    return error.code or ("signature" if isinstance(error, IntegrityError) else "refused")
 
 
 @contextmanager

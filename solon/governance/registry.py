@@ -33,7 +33,9 @@ AGENT_POWERS = ("vote", "stop")
 
 
 class RegistryRefused(InputError):
-    """A registry, or a change of one, that does not fit the rules."""
+    """A registry, or a change of one, that does not fit the rules; codes `registry`, `epoch`, `too_few`."""
+
+    code = "registry"
 
 
 @dataclass(frozen=True)
@@ -49,15 +51,23 @@ class Member:
 
     def __post_init__(self) -> None:
         PublicKey.of_id(self.key, self.id)
-        if not self.role.strip():
-            raise RegistryRefused(f"{self.id}: expected a role, got none", mend="operator, risk_manager, or another name")
+        if not (self.id.isprintable() and self.role.strip() and self.role.isprintable()):
+            raise RegistryRefused(
+                f"member {self.id!r}: expected an id and a role in printable characters, got the role {self.role!r}",
+                mend="operator, risk_manager, or another name",
+            )
+        if type(self.suspended) is not bool:
+            raise RegistryRefused(f"{self.id}: suspended: expected true or false, got {self.suspended!r}", mend="correct it")
         if self.weight and not _FRACTION.fullmatch(self.weight):
             raise RegistryRefused(f"{self.id}: expected a weight like 3 or 1/2, got {self.weight!r}", mend="correct it")
         if not self.powers:
             object.__setattr__(self, "powers", ROLE_POWERS.get(self.role, AGENT_POWERS))
         unknown = [power for power in self.powers if power not in POWERS]
-        if unknown:
-            raise RegistryRefused(f"{self.id}: expected powers of {', '.join(POWERS)}; got {unknown[0]!r}", mend="correct it")
+        if unknown or len(set(self.powers)) != len(self.powers):
+            unknown = unknown or [max(self.powers, key=self.powers.count)]
+            raise RegistryRefused(
+                f"{self.id}: expected powers of {', '.join(POWERS)}, each once; got {unknown[0]!r}", mend="correct it"
+            )
 
     def as_dict(self) -> dict[str, Any]:
         return {**vars(self), "powers": list(self.powers)}
@@ -77,8 +87,12 @@ class Registry:
     def __post_init__(self) -> None:
         _once("member", (member.id for member in self.members))
         _once("key", (member.key for member in self.members))
-        if self.epoch < 1 or not self.network:
-            raise RegistryRefused("registry: expected a network and an epoch of at least 1", mend="begin with epoch 1")
+        if type(self.epoch) is not int or self.epoch < 1:
+            raise RegistryRefused(f"registry: expected an epoch of at least 1, got {self.epoch!r}", mend="begin with epoch 1")
+        if not isinstance(self.network, str) or not self.network.strip() or not self.network.isprintable():
+            raise RegistryRefused(f"registry: expected a network's name, got {self.network!r}", mend="name it")
+        if not isinstance(self.thresholds, Mapping) or not all(type(number) is int for number in self.thresholds.values()):
+            raise RegistryRefused(f"thresholds: expected a number of keys for each, got {self.thresholds!r}", mend="correct them")
         weighed = [bool(member.weight) for member in self.members if "vote" in member.powers]
         if any(weighed) and not all(weighed):
             raise RegistryRefused("registry: expected weights for all voters or for none", mend="add the missing weights")
@@ -115,7 +129,7 @@ class Registry:
     def eligible(self) -> tuple[Eligible, ...]:
         """The voters as the tally wants them; suspended ones are named but not counted."""
         return tuple(
-            Eligible(m.id, m.role, Fraction(m.weight) if m.weight else None, m.suspended)
+            Eligible(m.id, m.role, Fraction(m.weight) if m.weight else None, m.suspended, "veto" in m.powers)
             for m in self.members
             if "vote" in m.powers
         )
@@ -195,13 +209,14 @@ def follow(old: Registry | None, envelope: Envelope) -> Registry:
     """
     read(envelope.as_dict(), "registry")
     if envelope.signatures and not envelope.clean:
-        raise IntegrityError("registry: a signature does not hold, or a key signed twice", mend="sign it anew")
+        raise IntegrityError("registry: a signature does not hold, or a key signed twice", mend="sign it anew", code="signature")
     new = Registry.of(envelope.record)
     expected = (1, "") if old is None else (old.epoch + 1, old.digest)
     if (new.epoch, new.previous) != expected or (old is not None and new.network != old.network):
         raise RegistryRefused(
             f"registry: expected epoch {expected[0]} after {expected[1][:12] or 'nothing'}, got {new.epoch}",
             mend="an old or foreign registry; take the newest of this network",
+            code="epoch",
         )
     for what, power in (("resume", "resume"), ("change", "change"), ("approve", "approve")):
         able = [member for member in new.members if power in member.powers and not member.suspended]
@@ -224,6 +239,7 @@ def _signed(registry: Registry, envelope: Envelope) -> None:
             f"registry: epoch {registry.epoch} asks for {registry.needed('change')} signatures of members who may change it; "
             f"got {names}",
             mend="let more of them sign: --sign KEY for each, or one after the other with --pending FILE",
+            code="too_few",
         )
 
 
@@ -246,5 +262,7 @@ def chain(envelopes: Iterable[Any], *, first: str = "", least: int = 0) -> Regis
     if current is None:
         raise RegistryRefused("registry: expected at least one record, got none", mend="solon keys register")
     if current.epoch < least:
-        raise RegistryRefused(f"registry: expected epoch {least} or later, got {current.epoch}", mend="take the newest one")
+        raise RegistryRefused(
+            f"registry: expected epoch {least} or later, got {current.epoch}", mend="take the newest one", code="epoch"
+        )
     return current

@@ -11,7 +11,7 @@ from typing import Any
 
 from solon.constitution import Constitution, parse_text
 from solon.errors import IntegrityError
-from solon.governance.deciding import Sent, add_pending, judged, note, recall, sent_of
+from solon.governance.deciding import PARKED, Sent, add_pending, judged, note, recall, sent_of
 from solon.ledger.canonical import digest
 from solon.ledger.storage import Ledger
 from solon.policy.assess import Judge
@@ -162,5 +162,8 @@ def _request_again(past: _Past, body: dict[str, Any], index: int, exact: bool) -
 
 
 def _with_people(outcome: str, body: dict[str, Any]) -> str:
-    """An escalation that people had approved counts as they decided."""
-    return "allow" if outcome == "escalate" and body.get("ticket") and body["verdict"]["outcome"] == "allow" else outcome
+    """An escalation that people had approved, or that was parked, counts as it was decided."""
+    then = body["verdict"]
+    if outcome == "escalate" and then["outcome"] == "deny" and any(step.endswith(PARKED) for step in then["path"]):
+        return "deny"
+    return "allow" if outcome == "escalate" and body.get("ticket") and then["outcome"] == "allow" else outcome

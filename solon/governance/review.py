@@ -4,14 +4,16 @@
     queue.answer(signed_envelope)         # by people who may approve; one denial denies
     queue.use(ticket.id, action_record)   # once, for exactly that action, before the deadline
 
-Highest severity first, then the larger exposure. Within an hour only so many tickets are taken; beyond that the least of them are
-parked and denied, so that a flood of small requests cannot bury a large one. All of it is in the ledger.
+Highest severity first, then the larger exposure. Of the tickets of an hour, decided or not, only so many of the highest are put
+before people; the rest is parked, which is a denial. So a flood of small requests neither wears people out nor keeps a large one
+from them. All of it is in the ledger.
 """
 
 from __future__ import annotations
 
 import statistics
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -20,6 +22,7 @@ from typing import Any, Literal
 from solon.errors import CheckFailed, InputError, IntegrityError
 from solon.governance.refusals import refusal_logged
 from solon.governance.registry import Registry
+from solon.governance.votes import SKEW
 from solon.ledger.canonical import digest
 from solon.ledger.clocks import Steady, clock, uptime
 from solon.ledger.dsse import Envelope, read, seal
@@ -30,15 +33,18 @@ from solon.policy.types import Severity
 Outcome = Literal["PENDING", "APPROVED", "DENIED", "EXPIRED", "PARKED"]
 HOUR = 3_600_000_000
 DEADLINE = 900_000_000
-FIELDS = {"network", "ticket", "action", "answer", "issued_at"}
+LONGEST = 24 * HOUR
+KINDS = {"network": str, "ticket": str, "action": str, "answer": str, "issued_at": int}
 
 
 class NotApproved(CheckFailed):
     """The action may not go ahead: no approval, another action, used before, or too late."""
 
+    code = "not_approved"
+
 
 class AnswerRefused(InputError):
-    """An answer that does not count. `code` is one of `power, other_action, decided, malformed`."""
+    """An answer that does not count. `code` is one of `power, other_action, decided, malformed, early`."""
 
     def __init__(self, code: str, what: str, *, mend: str = "") -> None:
         super().__init__(what, mend=mend)
@@ -82,7 +88,7 @@ class Ticket:
 
 
 class ReviewQueue:
-    """Tickets over a ledger. `cap` tickets an hour are taken in all, `cap_agent` of one agent."""
+    """Tickets over a ledger. The `cap` highest of an hour are put before people, of one agent the `cap_agent` highest."""
 
     def __init__(
         self,
@@ -97,6 +103,8 @@ class ReviewQueue:
         self.ledger, self.registry, self.cap, self.cap_agent = ledger, registry, cap, cap_agent
         self.now = Steady(now, ticks, least=ledger.last_time)
         self.tickets: dict[str, Ticket] = {}
+        self._asked: Counter[str] = Counter()  # tickets for one action
+        self._recent: list[Ticket] = []  # what was put before people within the hour, and perhaps before
         self._lock = threading.RLock()
         self._rebuild()
 
@@ -111,28 +119,50 @@ class ReviewQueue:
         lifetime: int = DEADLINE,
         needed: int | None = None,
     ) -> Ticket:
-        """Ask. The ticket may come back PARKED, which is a denial. `needed`: distinct approvers (default: the registry's)."""
+        """Ask. The ticket may come back PARKED, which is a denial.
+
+        Args:
+            exposure: what is at stake, for the rank.
+            lifetime: microseconds until silence denies, a day at most.
+            needed: distinct approvers; never fewer than the registry asks for.
+
+        Raises:
+            InputError: one of these is out of range.
+        """
+        if severity not in Severity.__members__ or not (isinstance(exposure, Decimal) and exposure.is_finite()):
+            raise InputError(
+                f"review: expected a severity and a finite exposure, got {severity!r}, {exposure!r}", mend="correct it"
+            )
+        if not 0 < lifetime <= LONGEST or (needed is not None and needed < 1):
+            raise InputError(
+                f"review: expected a lifetime of up to a day and an approver, got {lifetime} us, {needed}", mend="ask so"
+            )
         with self._lock:
-            at, bound = self.now(), digest(dict(action))
-            number = sum(1 for ticket in self.tickets.values() if ticket.bound == bound)
+            at, bound, asked_for = self.now(), digest(dict(action)), self.registry.needed("approve")
             ticket = Ticket(
-                digest([bound, number])[:16], dict(action), bound, reason, Severity[severity], exposure, agent, at, at + lifetime,
-                self.registry.needed("approve") if needed is None else needed,
+                digest([bound, self._asked[bound]])[:16], dict(action), bound, reason, Severity[severity], exposure, agent, at,
+                at + lifetime, asked_for if needed is None else max(needed, asked_for),
             )  # fmt: skip
             self.ledger.append("review", _body(ticket), once=f"review:{ticket.id}")
-            self.tickets[ticket.id] = ticket
+            self._keep(ticket)
             self._park(at, ticket)
             return ticket
 
+    def _keep(self, ticket: Ticket) -> None:
+        self.tickets[ticket.id] = ticket
+        self._asked[ticket.bound] += 1
+        self._recent.append(ticket)
+
     def _park(self, at: int, newest: Ticket) -> None:
-        """Beyond a cap the lowest-ranked open ticket gives way, whether it is the newest or not."""
-        recent = [t for t in self.tickets.values() if t.opened > at - HOUR and t.outcome(at) == "PENDING"]
-        own = [t for t in recent if t.agent == newest.agent]
-        for group, cap in ((own, self.cap_agent), (recent, self.cap)):
-            while len([t for t in group if not t.parked]) > cap:
-                least = min((t for t in group if not t.parked), key=lambda t: t.rank)
-                self.ledger.append("review_parked", {"ticket": least.id, "why": f"more than {cap} an hour"})
-                least.parked, least.decided = True, at
+        """What waits and is not among the highest of its hour gives way, whether it is the newest or not."""
+        self._recent = [t for t in self._recent if t.opened > at - HOUR and not t.parked]
+        own = [t for t in self._recent if t.agent == newest.agent]
+        for group, cap in ((own, self.cap_agent), (self._recent, self.cap)):
+            highest = sorted((t for t in group if not t.parked), key=lambda t: t.rank, reverse=True)
+            for least in highest[cap:]:
+                if least.outcome(at) == "PENDING":
+                    self.ledger.append("review_parked", {"ticket": least.id, "why": f"more than {cap} an hour"})
+                    least.parked, least.decided = True, at
 
     def answer(self, envelope: Envelope) -> Ticket:
         """Take a signed answer.
@@ -151,12 +181,14 @@ class ReviewQueue:
                 raise AnswerRefused(
                     "other_action", "answer: it names another action than the ticket", mend="read it and sign anew"
                 )
+            if record["issued_at"] > at + SKEW:
+                raise AnswerRefused("early", "answer: it comes from the future", mend="set the clock")
             if ticket.outcome(at) != "PENDING":
                 raise AnswerRefused("decided", f"answer: the ticket is {ticket.outcome(at)}", mend="ask again with a new ticket")
-            self.ledger.append(
-                "review_answer", {"answer": envelope.as_dict(), "at": at}, once=f"answer:{digest(envelope.as_dict())}"
-            )
-            self._apply(ticket, record, [(member.id, member.key) for member in people], at)
+            by = [member.id for member in people]
+            body = {"answer": envelope.as_dict(), "at": at, "by": by}
+            self.ledger.append("review_answer", body, once=f"answer:{digest(envelope.as_dict())}")
+            self._apply(ticket, record, by, [member.key for member in people], at)
             return ticket
 
     def _read(self, envelope: Envelope) -> dict[str, Any]:
@@ -165,16 +197,22 @@ class ReviewQueue:
             record = envelope.record
         except IntegrityError as error:
             raise AnswerRefused("malformed", f"answer: {error.what}", mend="sign it anew") from error
-        sound = isinstance(record, dict) and set(record) == FIELDS and record["answer"] in ("approve", "deny")
-        if not sound or not envelope.clean or record["network"] != self.registry.network:
+        sound = isinstance(record, dict) and set(record) == set(KINDS) and all(type(record[k]) is v for k, v in KINDS.items())
+        if (
+            not sound
+            or record["answer"] not in ("approve", "deny")
+            or not envelope.clean
+            or record["network"] != self.registry.network
+        ):
             raise AnswerRefused("malformed", "answer: expected approve or deny, signed, of this network", mend="solon review")
         return record
 
-    def _apply(self, ticket: Ticket, record: Mapping[str, Any], people: list[tuple[str, str]], at: int) -> None:
+    def _apply(self, ticket: Ticket, record: Mapping[str, Any], names: list[str], keys: list[str], at: int) -> None:
+        """A denial stays whoever left since; approvals are counted by keys that may approve now."""
         if record["answer"] == "deny":
-            ticket.denied_by = people[0][0]
+            ticket.denied_by = ", ".join(names)
         else:
-            ticket.approvals.update({key: at for _, key in people})
+            ticket.approvals.update(dict.fromkeys(keys, at))
         if ticket.denied_by or len(ticket.approvals) >= ticket.needed:
             ticket.decided = at
 
@@ -230,18 +268,17 @@ class ReviewQueue:
             record = entry.record
             body, kind = record["body"], record["kind"]
             if kind == "review":
-                ticket = _ticket(body)
-                self.tickets[ticket.id] = ticket
+                self._keep(_ticket(body))
             elif kind == "review_parked":
-                self.tickets[body["ticket"]].parked = True
+                self.tickets[body["ticket"]].parked = True  # when is of no use: parked tickets count in no time
             elif kind == "review_used":
                 self.tickets[body["ticket"]].used = True
             else:
                 envelope = read(body["answer"], "approval")
                 answered = envelope.record
                 people = self.registry.holders("approve", envelope.signers)
-                if people:
-                    self._apply(self.tickets[answered["ticket"]], answered, [(m.id, m.key) for m in people], body["at"])
+                names = body.get("by") or [m.id for m in people]
+                self._apply(self.tickets[answered["ticket"]], answered, names, [m.key for m in people], body["at"])
 
 
 def sign_answer(network: str, ticket: Ticket, answer: Literal["approve", "deny"], keys: list[PrivateKey], now: int) -> Envelope:

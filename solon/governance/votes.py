@@ -23,6 +23,7 @@ from solon.policy.council import DECISIONS
 from solon.policy.council import Vote as Ballot
 
 LIFETIME = 300_000_000  # microseconds for which a vote holds unless said otherwise
+LONGEST = 7 * 86_400_000_000  # and the longest that it may
 SKEW = 30_000_000  # how far clocks may differ
 FIELDS = (
     "network", "epoch", "constitution", "slot", "proposal", "decision", "proposed_action", "confidence_bp", "key", "seq",
@@ -87,14 +88,29 @@ def vote_of(envelope: Envelope) -> Vote:
     try:
         record = envelope.record
         vote = Vote(**record)
-        sound = set(record) == set(FIELDS) and all(isinstance(getattr(vote, name), kind) for name, kind in _KINDS.items())
+        sound = set(record) == set(FIELDS) and all(type(getattr(vote, name)) is kind for name, kind in _KINDS.items())
     except (TypeError, IntegrityError) as error:
         raise VoteRefused("malformed", f"vote: expected the documented fields, got {error}", mend="sign it anew") from error
     if not sound or vote.decision not in DECISIONS or not _confident(vote.confidence_bp):
         raise VoteRefused("malformed", "vote: a field is of the wrong kind", mend="sign it anew: solon vote sign")
+    if not (vote.slot and vote.proposal and vote.seq > 0 and 0 < vote.expires_at - vote.issued_at <= LONGEST):
+        raise VoteRefused(
+            "malformed",
+            "vote: expected a slot, a proposal, a sequence from 1, and an end within seven days of its beginning",
+            mend="sign it anew: solon vote sign",
+        )
     if envelope.signers != (vote.key,) or not envelope.clean:
         raise VoteRefused("signature", "vote: expected one signature, by the key it names, that holds", mend="sign it anew")
     return vote
+
+
+def vote_in(given: Any) -> tuple[Envelope, Vote]:
+    """An envelope, or its JSON form, with its vote. Raises VoteRefused: see `vote_of`."""
+    try:
+        envelope = given if isinstance(given, Envelope) else read(given)
+    except IntegrityError as error:
+        raise VoteRefused("malformed", f"vote: {error.what}", mend=error.mend) from error
+    return envelope, vote_of(envelope)
 
 
 _KINDS: dict[str, type] = {
@@ -145,7 +161,7 @@ def check_voter(registry: Registry, key: PrivateKey, decision: str) -> None:
 
 def _check_powers(member: Member, decision: str) -> None:
     if member.suspended:
-        raise VoteRefused("suspended", f"vote: {member.id} is suspended", mend="the next epoch may lift it")
+        raise VoteRefused("suspended", f"vote: {member.id} is suspended", mend="solon keys suspend --lift, or rotate its key")
     if decision == "veto" and "veto" not in member.powers:
         raise VoteRefused("no_veto_power", f"vote: {member.id} may not veto", mend="vote no")
 
@@ -183,8 +199,11 @@ class VoterMemory:
         """Sign a vote. The same vote again gives the same bytes again.
 
         Raises:
-            VoteRefused: `equivocation`: this key signed another vote on this slot; `malformed`: no such decision.
+            VoteRefused: `equivocation`: this key signed another vote on this slot; `malformed`: no such decision, or a lifetime
+                of more than seven days.
         """
+        if not 0 < lifetime <= LONGEST:
+            raise VoteRefused("malformed", f"lifetime: expected up to {LONGEST} us, got {lifetime}", mend="correct it")
         if decision not in DECISIONS:
             raise VoteRefused(
                 "malformed", f"decision: expected one of {', '.join(DECISIONS)}; got {decision!r}", mend="correct it"

@@ -95,9 +95,13 @@ def read(value: Any, name: str | None = None) -> Envelope:
         if not isinstance(envelope.type, str):
             raise ValueError("a type that is no text")
     except (KeyError, TypeError, ValueError, binascii.Error) as error:
-        raise IntegrityError(f"envelope: expected a DSSE envelope, got {error}", mend="take the file as it was signed") from error
+        raise IntegrityError(
+            f"envelope: expected a DSSE envelope, got {error}", mend="take the file as it was signed", code="malformed"
+        ) from error
     if name is not None and envelope.type != payload_type(name):
         raise IntegrityError(
-            f"envelope: expected the type {payload_type(name)}, got {envelope.type}", mend="give a record of that kind"
+            f"envelope: expected the type {payload_type(name)}, got {envelope.type}",
+            mend="give a record of that kind",
+            code="payload_type",
         )
     return envelope

@@ -34,6 +34,8 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9_.@-]*")
 class KeyRefused(InputError):
     """Text or bytes that are no usable Ed25519 key."""
 
+    code = "key"
+
 
 def key_hash(name: str, public: bytes) -> bytes:
     """The four bytes that tell keys of one name apart (C2SP signed-note)."""

@@ -50,7 +50,7 @@ _RANGE = "SELECT number, body FROM entries WHERE number >= ? AND number < ? ORDE
 class AlreadyUsed(SolonError):
     """The `once` name of an entry was used before: the decision, vote or approval exists already. Nothing was written."""
 
-    exit_code = 2
+    exit_code, code = 2, "used_before"
 
 
 class LedgerClosed(EnvironmentRefused):

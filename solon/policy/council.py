@@ -37,12 +37,18 @@ ACTION_ORDER: tuple[tuple[str, ...], ...] = (
 
 @dataclass(frozen=True)
 class Voter:
-    """Someone registered: `weight` None unless weights are declared for all."""
+    """Someone registered: `weight` None unless weights are declared for all; `veto` None where the role says who may veto."""
 
     id: str
     role: str = ""
     weight: Fraction | None = None
     suspended: bool = False
+    veto: bool | None = None
+
+    @property
+    def may_veto(self) -> bool:
+        """By a power of its own where a registry states one, else as a risk manager."""
+        return self.role == RISK_MANAGER if self.veto is None else self.veto
 
 
 @dataclass(frozen=True)
@@ -166,16 +172,18 @@ def tally(
     mode: Mode = "risk_manager_veto",
     order: ActionOrder | None = None,
     proposal: str = "",
+    n: int | None = None,
 ) -> Tally:
     """Count votes on one proposal. `proposal` is the action put to the vote; without it every yes supports its `proposed_action`.
 
     Eligible are all registered voters who are not suspended, present or not. Of several votes of one voter the first counts.
+    `n` is given where voters were suspended since the quorum was fixed: their votes no longer count, their seats still do.
     """
     order = order or ActionOrder()
     eligible = {voter.id: voter for voter in voters if not voter.suspended}
     counted = _admit(votes, voters, order)
     valid = [c.vote for c in counted if c.counted]
-    quorum = Quorum(len(eligible))
+    quorum = Quorum(len(eligible) if n is None else n)
     support = _support(valid, proposal)
     winner = _winner(support, eligible, quorum, threshold)
     vetoes = tuple(v.voter for v in valid if v.decision == "veto")
@@ -221,8 +229,8 @@ def _objection(vote: Vote, known: dict[str, Voter], seen: set[str], order: Actio
         return "this voter has voted already"
     if vote.decision not in DECISIONS:
         return f"expected one of {', '.join(DECISIONS)}"
-    if vote.decision == "veto" and voter.role != RISK_MANAGER:
-        return "only a risk manager may veto"
+    if vote.decision == "veto" and not voter.may_veto:
+        return "only a risk manager, or who has the power, may veto"
     if vote.proposed_action and not order.knows(vote.proposed_action):
         return f"{vote.proposed_action!r} has no place in the order of actions"
     return ""
