@@ -65,8 +65,8 @@ def replay(
     """Replay files into a folder: `decisions.csv`, `events.jsonl`, `votes.jsonl`, plots, `summary.json`, the ledger.
 
     Args:
-        confirmations: marks in a row that confirm a kill, instead of the constitution's (bars longer than the three minutes
-            within which marks count can never give three).
+        confirmations: marks in a row that confirm a kill, instead of the constitution's three within three minutes (of coarser
+            bars, within three bars).
         key: signs the ledger; without one a new key is made in the folder.
 
     Raises:
@@ -117,6 +117,8 @@ def _notes(constitution: Constitution, votes: list[VoteRow], columns: set[str], 
         notes.append("The constitution declares no voters: eligible are those who voted on a proposal; silence cannot count.")
     if "nav_unit" not in columns:
         notes.append("No unit value in the file: equity stands for it, which is right while nothing is paid in or out.")
+    if {"symbol", "cash"} & columns and "maintenance_margin" not in columns:
+        notes.append("No maintenance margin in the file: margin_buffer was not looked at.")
     if confirmations is not None:
         notes.append(f"A kill is confirmed by {confirmations} mark(s) in a row, as asked for, not by the constitution's rule.")
     if votes:

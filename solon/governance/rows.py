@@ -1,7 +1,8 @@
 """One state of a replay, judged: the ladder moved, limits and losses looked at, proposals tallied.
 
-The verdict of a row is what an action that adds risk would get at that time: halt while killed; deny at reduce and no-new, where
-a hard limit is broken, where equity or drawdown cannot be told, and where the constitution sets no limit; else allow.
+The verdict of a row is what an action that adds risk would get at that time: halt while killed and where the drawdown stands at
+the kill level, confirmed or not; deny at reduce and no-new, where a hard limit is broken or cannot be told, and where the
+constitution sets no limit; else allow. A column that the file lacks is not looked at; an empty cell of a column is UNKNOWN.
 A proposal that was voted on gets the worse of the council's result and that verdict, unless it reduces risk. What the ladder does
 is its own rule (`solon.policy.ladder`).
 """
@@ -15,7 +16,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from solon.constitution import Constitution
-from solon.governance.standing import Standing, equity_gone, leverage_bp, shares_of, standing, unit_of
+from solon.governance.standing import Standing, equity_gone, leverage_bp, measured, shares_of, standing, unit_of
 from solon.governance.tables import Snapshot, VoteRow
 from solon.policy.book import Book, atto
 from solon.policy.council import ActionOrder, Tally, tally, voters_of
@@ -103,6 +104,7 @@ class Replayer:
         self.constitution, self.rules = constitution, rules
         self.policy = bool(checks_of(rules) or rules.custom)
         self.monitor = Monitor()
+        self.columns = frozenset(columns)
         self.worst_loss = rules.bounds.get("max_daily_loss_pct")
         self.measures_day, self.measures_24h = "day_open_equity" not in columns, "equity_24h_ago" not in columns
         self.ladder = LadderState()
@@ -135,8 +137,9 @@ class Replayer:
             book.ladder = self.rung
             if drawdown is not None:
                 book.nav, book.high_water_mark = drawdown[1] - drawdown[0], drawdown[1]
-            book.measures = reading.measures
-            found = standing(book, self.rules)
+            found = standing(book, self.rules, self.columns)
+        if reading.measures:
+            found += measured(reading.measures, self.rules, self.columns)
         lost = self._lost(reading)
         if lost or gone or found or drawdown is None or self.events or self.rung >= Ladder.reduce or not self.policy:
             verdict, reasons = self._verdict(drawdown, found, gone, lost)
@@ -203,7 +206,7 @@ class Replayer:
         flash = measures.get("flash_crash")
         observation = Observation(
             seen.ts, drawdown, "unit value", gone, measures.get("weighted_correlation"), measures.get("volatility_ratio"),
-            None if flash is None else flash >= 1, agents_one_way=self._one_way(ballots),
+            None if flash is None else flash >= 1, agents_one_way=self._one_way(ballots), spacing=self.monitor.bar,
         )  # fmt: skip
         self.ladder, events = step(self.ladder, observation, self.rules)
         self.events = list(events)
@@ -251,7 +254,7 @@ class Replayer:
     def _verdict(
         self, drawdown: tuple[int, int] | None, found: tuple[Standing, ...], gone: bool, lost: bool
     ) -> tuple[Outcome, tuple[str, ...]]:
-        reasons = [f"{item.code}{'?' if item.status == 'unknown' else ''}" for item in found]
+        reasons = list(dict.fromkeys(f"{item.code}{'?' if item.status == 'unknown' else ''}" for item in found))
         if lost and "max_daily_loss_pct" not in reasons:
             reasons.append("max_daily_loss_pct")
         if not self.policy:
@@ -265,8 +268,13 @@ class Replayer:
             reasons.append("equity_gone")
         if self.events:
             reasons += dict.fromkeys(f"trigger:{event.text.split()[0]}" for event in self.events if event.kind == "trigger")
-        outcome: Outcome = "halt" if rung == Ladder.killed else "deny" if broken or rung >= Ladder.reduce or gone else "allow"
+        halts = rung == Ladder.killed or self._at_kill_level(drawdown)
+        outcome: Outcome = "halt" if halts else "deny" if broken or rung >= Ladder.reduce or gone else "allow"
         return ("deny" if drawdown is None and outcome == "allow" else outcome), tuple(reasons)
+
+    def _at_kill_level(self, drawdown: tuple[int, int] | None) -> bool:
+        levels = (bound for bound, rung, _ in self.rules.rungs if rung == Ladder.killed)
+        return drawdown is not None and any(drawdown[0] * BASIS >= bound * drawdown[1] for bound in levels)
 
     def _proposal(self, row: Row, name: str, votes: list[VoteRow]) -> Row:
         voters = self.declared or tuple({v.vote.voter: Eligible(v.vote.voter, v.role) for v in votes}.values())
@@ -274,6 +282,6 @@ class Replayer:
         threshold = Fraction(self.constitution.value("consensus_threshold", Fraction(2, 3)))
         result = tally([v.vote for v in votes], voters, threshold=threshold, mode=mode, order=self.order)
         reduces = result.action != "" and self.order.direction(result.action) != "buy"
-        limit: Outcome = ("halt" if row.verdict == "halt" else "allow") if reduces else row.verdict
+        limit: Outcome = ("halt" if row.ladder == Ladder.killed else "allow") if reduces else row.verdict
         called = row.escalate or result.escalate
         return replace(row, proposal=name, tally=result, decision=worst((result.outcome, limit)), escalate=called)

@@ -5,12 +5,21 @@ The same numbers and boundaries as for an action (`solon.policy.limits`), read f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal
 from typing import Literal
 
 from solon.policy.book import Book
 from solon.policy.rules import BASIS, Rules
+
+# (measure, limit, whether it fires at its level or only beyond it)
+MEASURED = (
+    ("max_pair_correlation", "max_correlation_critical", False),
+    ("weighted_correlation", "correlation_breakdown_threshold", True),
+    ("volatility_ratio", "volatility_spike_multiplier", True),
+    ("flash_crash", "flash_crash_detection", True),
+)
 
 
 @dataclass(frozen=True)
@@ -22,15 +31,38 @@ class Standing:
     measured_bp: int | None
 
 
-def standing(book: Book, rules: Rules) -> tuple[Standing, ...]:
-    """Every hard limit that the account breaks, or that cannot be told, as it is."""
-    return tuple(_findings(book, rules))
+def standing(book: Book, rules: Rules, stated: Collection[str] = ()) -> tuple[Standing, ...]:
+    """Every hard limit that the account breaks, or that cannot be told, as it is.
+
+    `stated`: the fields of the state that are given, so that None in one of them is UNKNOWN and not merely left out.
+    """
+    return tuple(_findings(book, rules, stated))
 
 
-def _findings(book: Book, rules: Rules) -> Iterator[Standing]:
-    equity = book.equity
-    if equity is not None:
-        equity -= book.slip
+def measured(measures: Mapping[str, Decimal | None], rules: Rules, stated: Collection[str] = ()) -> tuple[Standing, ...]:
+    """The same for what a monitor measures, or the state gives; a measure that is not given, and not to be had, is left out."""
+    found: list[Standing] = []
+    for name, key, fires in MEASURED:
+        bound = BASIS if key == "flash_crash_detection" and rules.flag(key) else rules.bounds.get(key)
+        if bound is None or name not in measures:
+            continue
+        value = measures[name]
+        if value is None:
+            found += [Standing(key, "unknown", None)] if name in stated else []
+        elif value * BASIS > bound or (fires and value * BASIS == bound):
+            found.append(Standing(key, "breach", int((value * BASIS).to_integral_value(ROUND_CEILING))))
+    return tuple(found)
+
+
+def _equity(book: Book, rules: Rules) -> int | None:
+    """Equity after bad fills; None where a price is missing or stale."""
+    oldest = book.oldest_price()
+    stale = oldest is None or book.now - oldest > rules.max_price_age
+    return None if book.equity is None or stale else book.equity - book.slip
+
+
+def _findings(book: Book, rules: Rules, stated: Collection[str]) -> Iterator[Standing]:
+    equity = _equity(book, rules)
     shares = (
         ("max_leverage", book.gross),
         ("max_position_size_pct", max(book.issuers.values(), default=0)),
@@ -42,25 +74,25 @@ def _findings(book: Book, rules: Rules) -> Iterator[Standing]:
         if bound is not None and (equity is None or equity <= 0 or amount * BASIS > bound * equity):
             yield _finding(key, None if equity is None else amount, equity)
     bound = rules.bounds.get("margin_buffer")
-    if bound is not None and equity is not None and book.maintenance_margin is not None:
-        free = equity - book.maintenance_margin
+    margin = book.maintenance_margin
+    if bound is not None and margin is None and "maintenance_margin" in stated:
+        yield _finding("margin_buffer", None, None)
+    if bound is not None and margin is not None and equity is not None:
+        free = equity - margin
         if equity <= 0 or free * BASIS < bound * equity:
             yield _finding("margin_buffer", free, equity)
-    yield from _losses(book, rules)
-    measured = book.measures.get("max_pair_correlation")
-    bound = rules.bounds.get("max_correlation_critical")
-    if bound is not None and measured is not None and measured * BASIS > bound:
-        yield Standing("max_correlation_critical", "breach", int(measured * BASIS))
+    yield from _losses(book, rules, equity, stated)
 
 
-def _losses(book: Book, rules: Rules) -> Iterator[Standing]:
+def _losses(book: Book, rules: Rules, equity: int | None, stated: Collection[str]) -> Iterator[Standing]:
     parts, bound = book.drawdown_parts(), rules.bounds.get("max_portfolio_drawdown_pct")
     if bound is not None and parts is not None and parts[0] * BASIS > bound * parts[1]:
         yield _finding("max_portfolio_drawdown_pct", parts[0], parts[1])
     if bound is not None and parts is None:
         yield Standing("max_portfolio_drawdown_pct", "unknown", None)
     bound = rules.bounds.get("max_daily_loss_pct")
-    equity = book.equity
+    if bound is not None and book.day_open is None and "day_open_equity" in stated:
+        yield _finding("max_daily_loss_pct", None, None)
     for start in (book.day_open, book.day_ago):
         if bound is None or start is None:
             continue

@@ -221,10 +221,12 @@ def _snapshot(path: Path, group: list[dict[str, str]], at: int, line: int) -> Sn
     for offset, cells in enumerate(group):
         differing = [name for name in ("as_of", "ladder", *ACCOUNT, *MEASURES) if cells.get(name) != first.get(name)]
         if differing:
+            name = differing[0]
+            one, other = (found.get(name, "an empty cell") for found in (first, cells))
             raise Refused(
                 "bad_choice",
-                f"{path}:{line + offset}: {differing[0]}: expected one value in all rows of a time",
-                mend="repeat it",
+                f"{path}:{line + offset}: {name}: expected {one}, as in the first row of this time, got {other}",
+                mend="repeat it in every row of the time",
             )
     try:
         measures = {name: account.pop(name, None) for name in MEASURES if name in account}

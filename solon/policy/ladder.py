@@ -21,7 +21,8 @@ from solon.policy.types import MICROSECONDS, Ladder
 
 MINUTE = 60 * MICROSECONDS
 CASCADE_WINDOW = 10 * MINUTE
-KILL_WINDOW = 3 * MINUTE
+KILL_WINDOW = 3 * MINUTE  # or, of a source that marks less often than each minute, as many of its marks as are needed
+CONFIRMATIONS = 3
 COOL_DOWN = 30 * MINUTE
 HERD_SHARE = Fraction(2, 3)
 HERD_CORRELATION = Decimal("0.9")
@@ -39,7 +40,8 @@ class Observation:
     """What was seen at `now` (microseconds). None means UNKNOWN, which never lowers a rung and never counts as a mark.
 
     `drawdown` is (fall, high-water mark), both integers of one scale; `equity_gone` says that equity is 0 or less. `source` names
-    who measured. `flash_crash`, `market_halt` level as the monitor reads them; `causes` maps a trigger to what brought it
+    who measured, and `spacing` (microseconds) how often it does at best: where it marks seldom, marks further apart are a row.
+    `flash_crash`, `market_halt` level as the monitor reads them; `causes` maps a trigger to what brought it
     about, for triggers of one cause count once. `agents_one_way` is the largest share of agents acting in one direction.
     `command` was signed: `stop` by anyone authorised, `relax` by a risk manager, `resume` by k-of-n; `rebased` says that
     k-of-n set the mark anew.
@@ -57,6 +59,7 @@ class Observation:
     causes: Mapping[str, str] | None = None
     command: Command = ""
     rebased: bool = False
+    spacing: int = 0
 
 
 @dataclass(frozen=True)
@@ -134,22 +137,23 @@ def _drawdown_triggers(state: LadderState, seen: Observation, rules: Rules) -> t
                 fired.append((names[rung], rung))
     if not high:
         return state, fired
-    state = _mark(state, seen, kill)
+    state = _mark(state, seen, kill, rules)
     if kill:
         fired.append(("drawdown_kill", Ladder.killed if _confirmed(state, rules) else Ladder.no_new))
     return state, fired
 
 
-def _mark(state: LadderState, seen: Observation, kill: bool) -> LadderState:
+def _mark(state: LadderState, seen: Observation, kill: bool, rules: Rules) -> LadderState:
     """A kill mark extends its source's row; any other mark of that source ends it. Marks older than the window are forgotten."""
-    rows = {source: tuple(t for t in times if t > state.now - KILL_WINDOW) for source, times in state.kill_marks}
+    window = max(KILL_WINDOW, rules.bounds.get("kill_confirmations", CONFIRMATIONS) * seen.spacing)
+    rows = {source: tuple(t for t in times if t > state.now - window) for source, times in state.kill_marks}
     rows[seen.source] = (*rows.get(seen.source, ()), state.now) if kill else ()
     return replace(state, kill_marks=tuple((source, times) for source, times in sorted(rows.items()) if times))
 
 
 def _confirmed(state: LadderState, rules: Rules) -> bool:
     """Two sources agree, or one has said so three times running (the constitution may ask for more)."""
-    needed = rules.bounds.get("kill_confirmations", 3)
+    needed = rules.bounds.get("kill_confirmations", CONFIRMATIONS)
     sources = max(2, needed - 1) if needed > 1 else 1
     return len(state.kill_marks) >= sources or any(len(times) >= needed for _, times in state.kill_marks)
 

@@ -24,6 +24,7 @@ _TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d{1,6})?(Z|[+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 SIDES = ("buy", "sell")
+LEFT_OUT = "null, or in a table an empty cell, for what is not known"
 TEXT = "text"  # kind of a request in words
 MEASURES = ("max_pair_correlation", "weighted_correlation", "volatility_ratio", "flash_crash")
 
@@ -69,7 +70,7 @@ def strict_json(text: str | bytes, where: str = "") -> Any:
         value = json.loads(
             text.decode("utf-8-sig") if isinstance(text, bytes) else text.removeprefix("\ufeff"),
             object_pairs_hook=pairs,
-            parse_constant=lambda t: wrong("not_finite", f"expected a finite number, got {t}", "null for what is not known"),
+            parse_constant=lambda t: wrong("not_finite", f"expected a finite number, got {t}", LEFT_OUT),
             parse_float=lambda t: wrong("float", f"expected a decimal string, got the float {t}", f'write "{t}" in quotes'),
         )
         path, first = _first_wrong(value, where) if found else ("", None)
@@ -114,7 +115,7 @@ def decimal(value: object, where: str) -> Decimal:
     if exact is not None:
         return exact
     if _NOT_FINITE.fullmatch(value.strip()):
-        raise Refused("not_finite", f"{where}: expected a finite number, got {_got(value)}", mend="null for what is not known")
+        raise Refused("not_finite", f"{where}: expected a finite number, got {_got(value)}", mend=LEFT_OUT)
     if _LOOSE_DECIMAL.fullmatch(value):
         raise Refused(
             "too_many_digits",

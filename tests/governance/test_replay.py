@@ -45,7 +45,7 @@ def test_the_ladder_on_a_falling_unit_value(tmp_path: Path) -> None:
     assert [row["ladder"] for row in found] == [
         "normal", "normal", "reduce", "reduce", "no_new", "no_new", "no_new", "killed", "killed", "killed",
     ]  # fmt: skip
-    assert [row["verdict"] for row in found] == ["allow"] + ["deny"] * 6 + ["halt"] * 3
+    assert [row["verdict"] for row in found] == ["allow"] + ["deny"] * 4 + ["halt"] * 5, "as `decide`: nothing is bought at 15 %"
     assert found[1]["reasons"] == "max_daily_loss_pct" and found[1]["daily_loss_pct"] == "11.99"
     assert [row["drawdown_pct"] for row in found][:6] == ["0.00", "11.99", "12.00", "13.99", "14.00", "15.00"]
     assert summary.rungs["reduce"] == "2026-03-02T10:02:00Z" and summary.worst_drawdown_pct == "15.00"
@@ -185,6 +185,60 @@ def test_limits_of_the_account_itself(tmp_path: Path) -> None:
     assert "max_daily_loss_pct" in found[3]["reasons"] and found[3]["ladder"] == "normal"
     assert found[4]["ladder"] == "reduce" and "trigger:correlation_breakdown" in found[4]["reasons"]
     assert "equity_gone" in found[5]["reasons"] and found[5]["verdict"] in ("deny", "halt")
+
+
+HELD = "ts,symbol,qty,mark,cash,nav_unit,high_water_mark"
+
+
+@pytest.mark.parametrize(
+    ("head", "cells", "reasons"),
+    [
+        (f"{HELD},maintenance_margin", "A,100,100,90000,1,1,70000", ""),
+        (f"{HELD},maintenance_margin", "A,100,100,90000,1,1,70000.01", "margin_buffer"),
+        (f"{HELD},maintenance_margin", "A,100,100,90000,1,1,", "margin_buffer?"),
+        (f"{HELD},day_open_equity", "A,100,100,90000,1,1,", "max_daily_loss_pct?"),
+        (f"{HELD},day_open_equity", "A,100,100,90000,1,1,105263.15", ""),
+        (f"{HELD},day_open_equity", "A,100,100,90000,1,1,105263.16", "max_daily_loss_pct"),
+        (f"{HELD},priced_at", "A,100,100,90000,1,1,2026-03-02T09:55:00Z", ""),
+        (f"{HELD},priced_at", "A,100,100,90000,1,1,2026-03-02T09:54:59Z", "max_leverage?;max_position_size_pct?"),
+        ("ts,nav_unit,max_pair_correlation", "1,0.85", ""),
+        ("ts,nav_unit,max_pair_correlation", "1,0.8501", "max_correlation_critical"),
+        ("ts,nav_unit,max_pair_correlation", "1,", "max_correlation_critical?"),
+        ("ts,nav_unit,weighted_correlation", "1,0.8999", ""),
+        ("ts,nav_unit,weighted_correlation", "1,0.90", "correlation_breakdown_threshold"),
+        ("ts,nav_unit,volatility_ratio", "1,2.9999", ""),
+        ("ts,nav_unit,volatility_ratio", "1,", "volatility_spike_multiplier?"),
+        ("ts,nav_unit,flash_crash", "1,0", ""),
+        ("ts,nav_unit,flash_crash", "1,", "flash_crash_detection?"),
+    ],
+)  # fmt: skip
+def test_a_row_is_refused_what_an_order_would_be(tmp_path: Path, head: str, cells: str, reasons: str) -> None:
+    """At each limit and beyond it; an empty cell is UNKNOWN, and what cannot be told may not grow."""
+    states = write(tmp_path / "s.csv", f"{head}\n2026-03-02T10:00:00Z,{cells}\n")
+    replay(states, "trading", out=tmp_path / "out", ledger=False, plots=False)
+    (row,) = rows(tmp_path / "out")
+    assert row["reasons"].startswith(reasons) and bool(row["reasons"]) == bool(reasons)
+    assert row["verdict"] == ("deny" if reasons else "allow")
+
+
+@pytest.mark.parametrize(("hours", "killed"), [((1, 2, 3), 3), ((1, 2, 7), None), ((1, 2, 7, 8, 9), 9)])
+def test_coarse_bars_confirm_a_kill_by_three_in_a_row(tmp_path: Path, hours: tuple[int, ...], killed: int | None) -> None:
+    """Hourly marks cannot lie within three minutes; three in a row that follow each other closely enough confirm all the same."""
+    lines = ["2026-03-02T00:00:00Z,1", *(f"2026-03-02T{hour:02d}:00:00Z,0.85" for hour in hours)]
+    states = write(tmp_path / "s.csv", "\n".join(["ts,nav_unit", *lines]) + "\n")
+    summary = replay(states, "trading", out=tmp_path / "out", ledger=False, plots=False)
+    assert summary.rungs.get("killed") == (killed and f"2026-03-02T{killed:02d}:00:00Z")
+
+
+def test_a_way_out_stays_open_until_a_kill_is_confirmed(tmp_path: Path) -> None:
+    states = write(tmp_path / "s.csv", minutes(["100", "85", "85", "85"]))
+    lines = ["ts,proposal_id,voter,decision,proposed_action"]
+    lines += [f"2026-03-02T10:{m:02d}:00Z,p{m},{v},yes,sell" for m in (1, 2, 3) for v in "abcd"]
+    votes = write(tmp_path / "v.csv", "\n".join(lines) + "\n")
+    replay(states, "trading", out=tmp_path / "out", votes=votes, ledger=False, plots=False)
+    assert [(row["verdict"], row["decision"]) for row in rows(tmp_path / "out")[1:]] == [
+        ("halt", "allow"), ("halt", "allow"), ("halt", "halt"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
