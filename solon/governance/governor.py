@@ -9,10 +9,8 @@ allowed but that the state does not show yet, single use of action ids, and the 
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -46,10 +44,11 @@ from solon.governance.logged import decision_text, state_text
 from solon.governance.refusals import refusal_logged
 from solon.governance.registry import Registry
 from solon.governance.review import ReviewQueue
+from solon.governance.turns import Turns
 from solon.ledger.canonical import Written, digest, written
 from solon.ledger.dsse import Envelope, read
 from solon.ledger.receipts import Receipt
-from solon.ledger.storage import AlreadyUsed, Ledger, clock
+from solon.ledger.storage import AlreadyUsed, Job, Ledger, clock
 from solon.policy.assess import Judge
 from solon.policy.book import Book
 from solon.policy.ladder import Event, LadderState, Observation, step
@@ -111,8 +110,8 @@ class Governor:
         self.pending: dict[str, Sent] = {}
         self.throttled: set[tuple[str, str]] = set()
         self._memory = Memory(self.judge.rules)
-        self._lock = threading.RLock()
-        self._jobs: deque[_Job] = deque()
+        self._turns = Turns(self._judge, self._send)
+        self._outbox: list[Job] = []
         self._state: State | None = None
         self._book: Book | None = None
         self._state_text, self._state_digest = Written(), ""
@@ -189,33 +188,26 @@ class Governor:
             with refusal_logged(self.ledger, action=action, state=state):
                 act, seen = action_of(action), state_of(state)
         job = _Job(act, seen, ticket)
-        self._jobs.append(job)
-        self._work()
-        while not job.wait(1.0):
-            self._work()
+        try:
+            self._turns.take(job)
+            while not job.wait(1.0):
+                self._turns.work()
+        finally:
+            self._turns.leave(job)
         if job.error is not None:
             raise job.error
         assert job.verdict is not None
         return self._durable(act, job.verdict, job) if job.logged else job.verdict
 
-    def _work(self) -> None:
-        """Judge what waits, in order of arrival. Whoever finds the lock free works for all, so that nobody queues for the lock;
-        whoever holds it looks again after letting go, so that nothing is left behind.
-        """
-        while self._jobs and self._lock.acquire(blocking=False):
-            try:
-                while self._jobs:
-                    job = self._jobs.popleft()
-                    try:
-                        self._safely(job)
-                    except BaseException as error:
-                        job.error = error
-                        raise
-                    finally:
-                        if not job.logged:
-                            job.settle(None)
-            finally:
-                self._lock.release()
+    def _judge(self, job: _Job) -> None:
+        try:
+            self._safely(job)
+        except BaseException as error:
+            job.error = error
+            raise
+        finally:
+            if not job.logged:
+                job.settle(None)
 
     def _safely(self, job: _Job) -> None:
         try:
@@ -223,14 +215,22 @@ class Governor:
         except Exception as error:  # noqa: BLE001 - fail closed: whatever breaks, the answer is no
             self._broken(job, error)
 
-    @contextmanager
-    def _held(self) -> Iterator[None]:
-        """The lock, for everything else; decisions that came meanwhile are judged afterwards."""
+    def _log(self, kind: str, body: Any, *, once: str | None = None, receipt: Receipt | None = None) -> None:
+        """An entry that goes to the ledger with those of the other decisions of this turn."""
+        assert self.ledger is not None
+        self._outbox.append(self.ledger.job(kind, body, once=once, receipt=receipt))
+
+    def _send(self) -> None:
+        """Hand over what this turn has to log; where that fails, whoever waits for it is told."""
+        jobs, self._outbox = self._outbox, []
+        if not jobs:
+            return
+        assert self.ledger is not None
         try:
-            with self._lock:
-                yield
-        finally:
-            self._work()
+            self.ledger.submit_all(jobs)
+        except SolonError as error:
+            for _, _, receipt in jobs:
+                receipt.settle(error)
 
     def decide_request(self, request: TextRequest | Given, judged: Sequence[Judged] = ()) -> Verdict:
         """Judge a request in words: hard rules, then what a judge of the principles found. In the ledger when this returns.
@@ -275,13 +275,13 @@ class Governor:
         job.verdict = verdict
         if self.ledger is not None:
             if fresh:
-                self.ledger.submit("state", state_text(self._state_digest, self._state_text))
+                self._log("state", state_text(self._state_digest, self._state_text))
             body = decision_text(
                 action, verdict, at=sent_at, ladder=book.ladder.name, name=sent.name, state=self._state_digest,
                 constitution=self.hash, fresh=fresh, approved=approved, pending=earlier, noted=noted, ticket=ticket,
             )  # fmt: skip
             once = f"allowed:{action.id}" if verdict.outcome == "allow" and action.kind != "cancel" else None
-            self.ledger.submit("decision", body, once=once, receipt=job)
+            self._log("decision", body, once=once, receipt=job)
             job.logged = True
         self._throttle(action, book, verdict)
 
@@ -293,7 +293,7 @@ class Governor:
         self.throttled.add(pair)
         book.throttle(*pair)
         if self.ledger is not None:
-            self.ledger.submit("throttle", {"agent": action.agent, "symbol": action.symbol})
+            self._log("throttle", {"agent": action.agent, "symbol": action.symbol})
 
     def _take(self, state: State) -> tuple[list[str], list[str]]:
         """Make the book of a new state. Orders allowed since its time that it does not show are added as working, what was sent
@@ -315,6 +315,7 @@ class Governor:
     def _approved(self, action: Action, ticket: str) -> bool:
         if self.reviews is None:
             return False
+        self._send()  # what was decided before stands before the review in the ledger
         self.reviews.use(ticket, action_record(action))
         return True
 
@@ -322,6 +323,7 @@ class Governor:
         """Ask a person, or take the person's answer."""
         if self.reviews is None:
             return replace(verdict, path=(*verdict.path, "no review queue: nobody can approve"))
+        self._send()
         record = action_record(action)
         if ticket:
             self.reviews.use(ticket, record)
@@ -340,7 +342,7 @@ class Governor:
         job.verdict = denial(code, f"{type(error).__name__}: {error}", self.ladder.rung, self.hash)
         if self.ledger is not None:
             with suppress(SolonError):
-                self._log_denial(job.action, job.verdict, None if job.logged else job)
+                self._log("failure", self._denied(job.action, job.verdict), receipt=None if job.logged else job)
                 job.logged = True
 
     def _durable(self, action: Action, verdict: Verdict, logged: Receipt) -> Verdict:
@@ -351,25 +353,25 @@ class Governor:
             verdict = denial(
                 "duplicate_order", f"an action with the id {action.id!r} was allowed before", verdict.ladder, self.hash
             )
-            with self._held():
+            with self._turns.held():
                 self._book = None  # it counts the duplicate; the next decision begins from the state
                 self._memory.forget(action)
                 self.pending.pop(action.id, None)
-            return self._durable(action, verdict, self._log_denial(action, verdict))
+            assert self.ledger is not None
+            return self._durable(action, verdict, self.ledger.submit("failure", self._denied(action, verdict)))
         except SolonError as error:
             return denial("ledger_unavailable", f"the decision could not be logged: {error}", verdict.ladder, self.hash)
 
-    def _log_denial(self, action: Action, verdict: Verdict, receipt: Receipt | None = None) -> Receipt:
-        assert self.ledger is not None
-        body = {"action": action_record(action), "code": verdict.reasons[0].code, "verdict": plain(verdict)}
-        body["constitution"] = self.hash
-        return self.ledger.submit("failure", body, receipt=receipt)
+    def _denied(self, action: Action, verdict: Verdict) -> dict[str, Any]:
+        """The body of a `failure` entry."""
+        told = {"action": action_record(action), "code": verdict.reasons[0].code, "verdict": plain(verdict)}
+        return told | {"constitution": self.hash}
 
     # --- watching ------------------------------------------------------------------------------------------------------
 
     def observe(self, seen: Observation) -> tuple[Event, ...]:
         """Move the ladder; what changed is logged. A confirmed kill stops the switch first and is logged second."""
-        with self._held():
+        with self._turns.held():
             self.ladder, events = step(self.ladder, seen, self.judge.rules)
             killed = any(event.kind == "rung" and event.after == Ladder.killed for event in events)
             if killed and self.switch is not None and seen.command != "stop":
@@ -427,7 +429,7 @@ class Governor:
             IntegrityError: not signed by one who may. AlreadyUsed: signed for an earlier throttle. InputError: not throttled.
         """
         _, registry = self._guarded()
-        with refusal_logged(self.ledger, re_enable=envelope), self._held():
+        with refusal_logged(self.ledger, re_enable=envelope), self._turns.held():
             record = self._signed_to_relax("re-enable", envelope)
             if not isinstance(record, dict) or set(record) != RE_ENABLE_FIELDS or record["network"] != registry.network:
                 fields = ", ".join(sorted(RE_ENABLE_FIELDS))

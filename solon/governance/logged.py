@@ -7,6 +7,7 @@ nothing is sorted or looked through. What is not of the usual types takes the st
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import lru_cache
 
 from solon.governance.deciding import plain
 from solon.ledger.canonical import Written, quote, written
@@ -42,13 +43,17 @@ def action_text(action: Action) -> str:
 
 
 def _reason_text(reason: Reason) -> str:
-    measured = "null" if reason.measured is None else quote(reason.measured)
-    code = quote(reason.code)
-    limit = code if reason.limit is reason.code else quote(reason.limit)
-    return (
-        f'{{"bound":{quote(reason.bound)},"code":{code},"limit":{limit},"measured":{measured},'
-        f'"status":"{reason.status}","text":{quote(reason.text)},"unit":{quote(reason.unit)}}}'
-    )
+    code, limit, measured, bound, unit, status, text, _ = reason
+    begin, end = _around(code, limit, bound, unit)
+    shown = "null" if measured is None else quote(measured)
+    return f'{begin}{shown},"status":"{status}","text":{quote(text)}{end}'
+
+
+@lru_cache(maxsize=1024)
+def _around(code: str, limit: str, bound: str, unit: str) -> tuple[str, str]:
+    """What every reason of a limit shares: the text before what was measured and after the reason in words."""
+    begin = f'{{"bound":{quote(bound)},"code":{quote(code)},"limit":{quote(limit)},"measured":'
+    return begin, f',"unit":{quote(unit)}}}'
 
 
 def verdict_text(verdict: Verdict) -> str:

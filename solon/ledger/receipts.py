@@ -55,7 +55,7 @@ def settle_all(receipts: Iterable[Receipt], answers: Iterable[int | SolonError])
     """Settle many: those that are awaited one after the other, the first now."""
     line: list[tuple[Receipt, int | SolonError]] = []
     for receipt, answer in zip(receipts, answers, strict=True):
-        if receipt.awaited:
+        if receipt.awaited and receipt._answer is None:
             line.append((receipt, answer))
         else:
             receipt.settle(answer)

@@ -98,7 +98,8 @@ class Ledger:
         self.tree = Tree()
         self.note = ""
         self._lock = threading.Lock()
-        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Job] | None] = queue.SimpleQueue()
+        self._waiting = 0  # entries in the queue
         self._failed = ""  # why the writer gave up
         self._refusing = ""  # why no new entry is taken
         self._guard: int | None = None
@@ -237,30 +238,38 @@ class Ledger:
 
     def submit(self, kind: str, body: Any, *, once: str | None = None, receipt: Receipt | None = None) -> Receipt:
         """`append` without waiting: the receipt (a new one, or the one given) gives the index once the entry is on disk."""
-        data = entry_bytes(kind, time_text(self.now()), body, once)
-        receipt = receipt or Receipt()
+        job = self.job(kind, body, once=once, receipt=receipt)
+        self.submit_all([job])
+        return job[2]
+
+    def job(self, kind: str, body: Any, *, once: str | None = None, receipt: Receipt | None = None) -> Job:
+        """An entry of this moment for `submit_all`. Raises NotCanonical."""
+        return entry_bytes(kind, time_text(self.now()), body, once), once, receipt or Receipt()
+
+    def submit_all(self, jobs: list[Job]) -> None:
+        """`submit` of several, which stay together and in order. Raises LedgerClosed: then none is written."""
         with self._lock:  # not while `close` puts its last word
             if self._refusing:
                 raise LedgerClosed(f"{self.path}: takes no entries: {self._refusing}", mend="mend the cause and open it again")
-            if self._queue.qsize() >= LARGEST_QUEUE:
+            if self._waiting >= LARGEST_QUEUE:
                 raise LedgerClosed(f"{self.path}: {LARGEST_QUEUE} entries wait already", mend="slow down; deny meanwhile")
-            self._queue.put((data, once, receipt))
-        return receipt
+            self._waiting += len(jobs)
+            self._queue.put(jobs)
 
     def _write_forever(self) -> None:
-        while True:
-            job = self._queue.get()
-            batch = [job]
-            while len(batch) < LARGEST_BATCH and batch[-1] is not None:
-                try:
-                    batch.append(self._queue.get_nowait())
-                except queue.Empty:
+        group: list[Job] | None = []
+        while group is not None:
+            group = self._queue.get()
+            batch: list[Job] = []
+            while group is not None:
+                batch += group
+                if len(batch) >= LARGEST_BATCH or self._queue.empty():
                     break
-            jobs = [job for job in batch if job is not None]
-            if jobs:
-                self._commit(jobs)
-            if batch[-1] is None:
-                return
+                group = self._queue.get()
+            if batch:
+                with self._lock:
+                    self._waiting -= len(batch)
+                self._commit(batch)
 
     def _commit(self, jobs: list[Job]) -> None:
         """One transaction for a batch; callers are told after both fsyncs. A failure closes the ledger to writing."""
@@ -268,7 +277,7 @@ class Ledger:
         try:
             if self._failed:
                 raise LedgerClosed(self._failed)
-            self._writer.execute("BEGIN IMMEDIATE")
+            self._writer.execute("BEGIN")
             answers = self._insert(jobs)
             if self.tree.size > before:
                 assert self.key is not None

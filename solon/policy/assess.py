@@ -22,7 +22,6 @@ from solon.policy.limits import (
     BREACH,
     NOT_MEASURED,
     OK,
-    UNKNOWN,
     Bound,
     Check,
     Finding,
@@ -36,8 +35,6 @@ from solon.policy.sizing import Sizing, fits, largest, reducible, smallest
 from solon.policy.trade import Trade
 from solon.policy.types import SEVERITY_OUTCOME, Action, Ladder, Outcome, Reason, Reasons, Severity, Size, State, Verdict, worst
 from solon.policy.wording import arithmetic, custom_reason, quantity_text, reason
-
-FAILS, MEASURED = (BREACH, UNKNOWN), (BREACH, UNKNOWN, OK)
 
 # Why each group of limits is there, for the last section of an assessment.
 PRINCIPLES = {
@@ -76,7 +73,7 @@ class Assessment:
         self.trade, self.action, self.rules, self.checks, self.ladder = trade, trade.action, rules, checks, ladder
         self.reducing = trade.reducing
         self.findings: list[Finding] = []  # one for each of `checks`, or none for a cancel
-        self.failing: list[tuple[Check, int]] = []
+        self.failing: list[tuple[Check, Finding]] = []
         self.custom: list[tuple[Any, Fraction | None]] = []
         self.extra: list[Reason] = []
         self.path: list[str] = []
@@ -107,10 +104,9 @@ class Assessment:
 
     def reasons(self, *, failing_only: bool = False) -> tuple[Reason, ...]:
         """Every limit looked at, those that fail first; or these alone."""
-        found, rules, trade = [*self.extra], self.rules, self.trade
-        told = FAILS if failing_only else MEASURED
-        pairs = zip(self.checks, self.findings, strict=False)
-        found += [reason(bound[0], finding, rules, trade) for bound, finding in pairs if finding[0] in told]
+        rules, trade = self.rules, self.trade
+        pairs = self.failing if failing_only else [found for found in self._found() if found[1][0] != NOT_MEASURED]
+        found = [*self.extra, *[reason(check, finding, rules, trade) for check, finding in pairs]]
         if self.custom:
             found += [custom_reason(rule, measured) for rule, measured in self.custom]
             if failing_only:
@@ -246,7 +242,7 @@ class Judge:
             add(finding)
             status = finding[0]
             if status != OK and status != NOT_MEASURED:
-                result.failing.append((check, status))
+                result.failing.append((check, finding))
         if rules.custom:
             result.custom = [(rule, rule.measured(trade)) for rule in rules.custom]
         _decide(result, approved)
@@ -320,7 +316,7 @@ def _decide(result: Assessment, approved: bool) -> None:
     """The order of decision: no policy, owner, kill, exits, rungs, limits. Writes outcome, path, extra reasons."""
     trade = result.trade
     if result.failing:
-        called = [status for check, status in result.failing if check.key == "human_escalation_drawdown"]
+        called = [finding[0] for check, finding in result.failing if check.key == "human_escalation_drawdown"]
         result.call_person = BREACH in called
     if not result.findings and not result.custom:
         _block(
@@ -360,8 +356,8 @@ def _decide(result: Assessment, approved: bool) -> None:
 def _outcomes(result: Assessment) -> list[Outcome]:
     """What each failing limit, and each limit of the user's own, asks for."""
     found: list[Outcome] = [_custom_outcome(rule, measured) for rule, measured in result.custom]
-    for check, status in result.failing:
-        if status == BREACH:
+    for check, finding in result.failing:
+        if finding[0] == BREACH:
             found.append(SEVERITY_OUTCOME[check.severity])
         elif check.blocks:
             found.append("deny")

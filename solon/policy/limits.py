@@ -350,9 +350,10 @@ def shown(amount: int, scale: int, unit: str, *, up: bool) -> str:
     places = PLACES.get(unit, 0)
     # a percent of 1/10,000 has two places, a fraction or ratio four; money and counts are as they are
     exact = amount * (10_000 if unit == "percent" else 10**places)
-    units = ceil_div(exact, scale) if up else exact // scale
+    units = -(-exact // scale) if up else exact // scale
     if not places:
         return str(units)
-    whole, rest = divmod(abs(units), 10**places)
-    text = f"{whole}.{rest:0{places}d}".rstrip("0").rstrip(".") if rest else str(whole)
+    digits = str(abs(units)).zfill(places + 1)
+    rest = digits[-places:].rstrip("0")
+    text = f"{digits[:-places]}.{rest}" if rest else digits[:-places]
     return f"-{text}" if units < 0 else text

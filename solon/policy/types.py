@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from enum import IntEnum
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from solon.errors import InputError
 
@@ -150,8 +150,7 @@ class State:
     agents: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(NamedTuple):
     """One limit looked at. `measured` and `bound` are decimal text in `unit`; `severity` says what a breach would do."""
 
     code: str
@@ -165,8 +164,7 @@ class Reason:
 
     def as_dict(self) -> dict[str, Any]:
         """The documented fields."""
-        names = ("code", "limit", "measured", "bound", "unit", "status", "text")
-        return {name: getattr(self, name) for name in names}
+        return dict(zip(self._fields, self[:-1], strict=False))
 
 
 class Reasons(Sequence[Reason]):

@@ -148,6 +148,28 @@ def test_what_breaks_is_denied(book: Ledger, monkeypatch: pytest.MonkeyPatch) ->
     assert verdict.outcome == "deny" and verdict.ledger_index is None
 
 
+def test_what_a_crowd_could_not_log_is_denied(book: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge, now, barrier, outcomes = Governor("trading", ledger=book), state(), threading.Barrier(32), []
+    assert judge.decide(order("1", id="a", stop="95"), now).outcome == "allow"
+
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(book, "_write_witness", full)
+
+    def caller(number: int) -> None:
+        barrier.wait()
+        verdict = judge.decide(order("1", id=f"o{number}", stop="95"), now)
+        outcomes.append((verdict.outcome, verdict.reasons[0].code, verdict.ledger_index))
+
+    threads = [threading.Thread(target=caller, args=(n,)) for n in range(32)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert outcomes == [("deny", "ledger_unavailable", None)] * 32
+
+
 def test_the_ladder_latches_over_restarts(book: Ledger) -> None:
     judge = Governor("trading", ledger=book)
     judge.observe(Observation(1, drawdown=(1200, 10_000)))

@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,36 @@ def test_closed_and_read_only_take_nothing(tmp_path: Path) -> None:
     reader.close()
     with pytest.raises(InputError):
         Ledger.read(tmp_path / "none.db", KEY.public)
+
+
+def test_several_at_once_stay_together(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "l.db", KEY) as ledger:
+        together = [ledger.job("note", {"number": n}) for n in range(100)]
+        others = [threading.Thread(target=ledger.append, args=("other", {})) for _ in range(8)]
+        for other in others:
+            other.start()
+        ledger.submit_all(together)
+        places = [receipt.result() for _, _, receipt in together]
+        for other in others:
+            other.join()
+        assert places == list(range(places[0], places[0] + 100)) and ledger.size == 108
+
+
+def test_a_full_queue_takes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Ledger.open(tmp_path / "l.db", KEY) as ledger:
+        going, write = threading.Event(), ledger._write_witness
+        monkeypatch.setattr(storage, "LARGEST_QUEUE", 50)
+        monkeypatch.setattr(ledger, "_write_witness", lambda: going.wait(30) and write())
+        ledger.submit_all([ledger.job("note", {"number": n}) for n in range(60)])
+        while ledger._waiting:  # until the writer has taken them, and waits for the disk
+            time.sleep(0.001)
+        later = [ledger.job("note", {"number": n}) for n in range(60, 120)]
+        ledger.submit_all(later)
+        with pytest.raises(LedgerClosed, match="50 entries wait already"):
+            ledger.append("note", {"number": 120})
+        going.set()
+        assert [receipt.result() for _, _, receipt in later] == list(range(60, 120))
+        assert ledger.append("note", {"number": 120}) == 120
 
 
 def test_a_failed_write_is_no_success_and_closes_the_ledger(tmp_path: Path) -> None:
