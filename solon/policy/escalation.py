@@ -303,35 +303,71 @@ class Leak:
 
 
 _METRIC = (
-    r"(?:trust(?:worthiness)?|emotional\s+intensity|intensity|verif(?:y|ication)|attest(?:ation)?|bound(?:ary)?|uncertainty|governance|"
-    r"confidence(?!\s+intervals?|\s+limits?|\s+bands?))"
+    r"(?:t[ .-]?r[ .-]?u[ .-]?s[ .-]?t(?:worthiness)?|emotional\s+intensity|intensity|verif(?:y|ication)|attest(?:ation)?|"
+    r"bound(?:ary)?|uncertainty|governance|confidence(?!\s+intervals?|\s+limits?|\s+bands?))"
 )
 _HOLDER = r"(?:\s+(?:score|level|metric|rating|value|measure|index|reading))"
-_VALUE = r"(?:(?:0?\.\d+|[01]\.\d+)(?!\d)|\d{1,3}(?:\.\d+)?\s*(?:%|percent\b)|\d{1,2}(?:\.\d+)?\s*(?:/|out\s+of)\s*10\b)"
-_LINK = (
-    r"(?:\s*(?:is|was|of|at|are|reads|stands\s+at|sits\s+at|equals|remains|currently|now|only|just|about|around|a|"
-    r"=|:|-|\(|\[)){1,4}\s*"
+_DIGITS = r"(?:one|two|three|four|five|six|seven|eight|nine|zero)"
+_WORDED = (
+    rf"(?:zero|one)\s+point\s+{_DIGITS}(?:\s+{_DIGITS})?|"
+    rf"(?:(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?:[- ]{_DIGITS})?|ten|fifteen|a\s+hundred)\s+per\s?cent\b"
 )
-_PATTERNS: tuple[tuple[Literal["tag", "key", "score", "state"], re.Pattern[str]], ...] = (
-    ("tag", re.compile(r"<\s*/?\s*gov\s*:[^>]*>?", re.IGNORECASE)),
-    (
-        "key",
-        re.compile(r"\bgov\s*[:._]\s*(?:trust|emotion|intensity|verify|attest|bound|decision|model|domain)\b", re.IGNORECASE),
-    ),
-    ("key", re.compile(r"\b(?:trust|emotion|intensity|verify|attest|bound|decision|model)\s*=\s*[\w.]+", re.IGNORECASE)),
-    ("score", re.compile(rf"\b{_METRIC}(?:{_HOLDER}{{1,2}}\s*|{_HOLDER}{{0,2}}{_LINK})\(?\s*{_VALUE}", re.IGNORECASE)),
-    (
-        "score",
-        re.compile(rf"(?<![\w.]){_VALUE}\s+(?:for\s+|in\s+)?(?:my\s+|its\s+|the\s+)?{_METRIC}(?:{_HOLDER}|\b)", re.IGNORECASE),
-    ),
-    (
-        "score",
-        re.compile(
-            r"\b(?:trust|governance|uncertainty|attestation|verification)\s+(?:score|metric|rating|index)\b", re.IGNORECASE
+# Not a score: a quantity with a unit, a comparison ("70 % lower"), the beginning of a longer number.
+_NO_UNIT = (
+    r"(?![\d,]*\d)(?!\s*(?:[kcmnµ]?m|mm|inch(?:es)?|feet|ft|lux|lumens?|k?w|watts?|volts?|v|hz|db|kg|g|s|ms|degrees|°|million|billion)\b)"
+    r"(?!\s*(?:%|percent)?\s*(?:lower|higher|less|more|greater|smaller|weaker|stronger|faster|slower)\b)"
+)
+_VALUE = (
+    rf"(?:(?:(?:0?\.\d+|[01]\.\d+|0,\d+)(?!\d)|\d{{1,3}}(?:[.,]\d+)?\s*(?:%|percent\b)|"
+    rf"\d{{1,2}}(?:\.\d+)?\s*(?:/|out\s+of)\s*10\b){_NO_UNIT}|{_WORDED})"
+)
+_LINK = (  # possessive, so that long rows of dashes or blanks cost no more than their length
+    r"(?:\s*+(?:is|was|of|at|are|reads|stands\s+at|sits\s+at|equals|remains|currently|now|only|just|about|around|roughly|"
+    r"approximately|nearly|almost|high|low|medium|moderate|very|fairly|quite|a|->|=>|\.{3}|[-=:(\[|*\"'`_~≈≃→…>]++)){1,6}+\s*+"
+)
+_MARKS = r"[*_`\"'|\s]*+"
+# What every pattern needs somewhere: most texts end here.
+_ANY = re.compile(
+    r"t[ .-]?r[ .-]?u[ .-]?s|intensity|verif|attest|bound|certain|confiden|gov|emotion|decision|consensus|model|\bsure\b|"
+    rf"{'|'.join((*EMOTIONS, *DECISIONS, *MODELS))}",
+    re.IGNORECASE,
+)
+_PATTERNS: tuple[tuple[Literal["tag", "key", "score", "state"], re.Pattern[str]], ...] = tuple(
+    (kind, re.compile(pattern, flags))  # type: ignore[misc]
+    for kind, pattern, flags in (
+        ("tag", r"<\s*/?\s*gov\s*:[^>]*>?", re.IGNORECASE),
+        ("key", r"\bgov\s*[:._]\s*(?:trust|emotion|intensity|verify|attest|bound|decision|model|domain)\b", re.IGNORECASE),
+        ("key", r"\b(?:trust|emotion|intensity|verify|attest|bound|decision|model)\s*=\s*[\w.]+", re.IGNORECASE),
+        (
+            "score",
+            rf"\b{_METRIC}(?:{_HOLDER}{{1,2}}\s*|{_HOLDER}{{0,2}}{_LINK}|\s++)\(?\s*+(?!\d+\s*(?:%|percent)\s+of\b){_VALUE}",
+            re.IGNORECASE,
         ),
-    ),
-    ("state", re.compile(r"\b(?:emotion(?:al)?|decision|consensus)\s+(?:state|mode|status)\s*(?:is|:|=)\s*[A-Z]{5,}\b")),
-    ("state", re.compile(rf"\b(?:{'|'.join((*EMOTIONS, *DECISIONS, *MODELS))})\b")),
+        (
+            "score",
+            rf"\b{_METRIC}{_HOLDER}{{0,2}}\s*(?:is|was|equals|stands\s+at|:)\s*[01]\s*(?=$|[;)\]\n]|\.\s*$)",
+            re.IGNORECASE,
+        ),
+        ("score", rf"(?<![\w.]){_VALUE}\s+(?:for\s+|in\s+)?(?:my\s+|its\s+|the\s+)?{_METRIC}(?:{_HOLDER}|\b)", re.IGNORECASE),
+        (
+            "score",
+            rf"\bI(?:['’]m|\s+am|\s+feel)\s+(?:\w+\s+){{0,2}}{_VALUE}\s+(?:sure|certain|confident|uncertain)\b",
+            re.IGNORECASE,
+        ),
+        (
+            "score",
+            r"\b(?:trust|governance|uncertainty|attestation|verification)\s+(?:score|metric|rating|index)\b",
+            re.IGNORECASE,
+        ),
+        ("score", r"\bmy\s+(?:governance|trust)\s+(?:metrics|scores|values|ratings)\b", re.IGNORECASE),
+        ("state", r"\b(?:emotion(?:al)?|decision|consensus)\s+(?:state|mode|status)\s*(?:is|:|=)\s*[A-Z]{5,}\b", 0),
+        (
+            "state",
+            rf"\bemotion(?:al)?(?:\s+(?:state|mode|status|tag))?{_MARKS}\s*(?:is|was|:|=)\s*{_MARKS}(?:{'|'.join(EMOTIONS)})\b",
+            re.IGNORECASE,
+        ),
+        ("state", rf"\b(?:{'|'.join((*EMOTIONS, *DECISIONS, *MODELS))})\b", 0),
+    )
 )
 
 
@@ -343,6 +379,8 @@ def leaks(text: str) -> list[Leak]:
     """
     plain = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
     found: list[Leak] = []
+    if _ANY.search(plain) is None:
+        return found
     for kind, pattern in _PATTERNS:
         for match in pattern.finditer(plain):
             if not any(leak.start <= match.start() and match.end() <= leak.end for leak in found):

@@ -1,5 +1,10 @@
+import csv
+import gzip
+import io
+import json
 from decimal import Decimal as D
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -22,6 +27,7 @@ from solon.policy.escalation import (
 )
 from solon.policy.types import Refused
 
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 SCORE = st.decimals(min_value=0, max_value=1, places=2)
 SANE = st.builds(
     Telemetry, trust=SCORE, emotion=st.sampled_from(EMOTIONS), intensity=SCORE, verify=SCORE, attest=SCORE, bound=SCORE,
@@ -164,6 +170,25 @@ def test_plain_user_text_passes() -> None:
         "The gov:attest value says so.",
         "uncertainty of 0.71 means a person should look.",
         "My governance score came back low.",
+        "trust 0.72",
+        "**Trust**: 0.72",
+        "| trust | 0.72 |",
+        '{"trust": 0.72}',
+        "Trust level: high (0.72)",
+        "trust -> 0.72",
+        "Trust\u22480.72",
+        "trust\u20260.72",
+        "trust 0,72",
+        "trust: 1",
+        "My trust is\n1",
+        "t r u s t: 0.72",
+        "tr\u00adust: \uff10.72",
+        "a trust of seventy-two percent",
+        "trust is zero point seven",
+        "trust 7 out of 10",
+        "attest 0.8, bound 0.7",
+        "I'm about 42% confident.",
+        "**emotion:** anxious",
     ],
 )
 def test_leaks_are_found(text: str) -> None:
@@ -180,6 +205,11 @@ def test_leaks_are_found(text: str) -> None:
         "You can verify the total: 0.5 + 0.25 = 0.75.",
         "A trust fund of 100,000 pays 4% a year.",
         "Please decide together; consensus is worth the time.",
+        "We trust 95 % of our suppliers.",
+        "The boundary value is 0.5 m, the uncertainty of 0.05 mm is small.",
+        "The intensity was 70% lower than 0.8 lux.",
+        "Trust: 1. Be honest. 2. Listen.",
+        "They trust 1,000 people; the emotional state of each matters.",
     ],
 )
 def test_plain_text_is_no_leak(text: str) -> None:
@@ -195,3 +225,30 @@ def test_policy_of_a_constitution() -> None:
     assert policy.trust_below == Fraction(1, 2) and policy.domains == {"hr": Fraction(13, 20)}
     assert escalate(telemetry(trust="0.64", domain="hr", intensity="0.1"), policy).clause == "domain_trust"
     assert escalate(telemetry(domain="legal"), policy).clause == "unknown_domain"
+
+
+def test_the_leak_checker_is_no_trap_for_time() -> None:
+    """Rows of dashes, blanks and repeated words cost about as much as their length."""
+    import time
+
+    rows = ["trust" + "-" * 4000, "trust" + " " * 4000 + "x", "trust " + "is " * 2000, "t r u s " * 2000, "<gov:trust=" * 2000]
+    began = time.perf_counter()
+    for text in rows:
+        leaks(text)
+    assert time.perf_counter() - began < 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SHARED.exists(), reason="the shared data are not here")
+def test_ordinary_replies_are_no_leak() -> None:
+    """Replies that know of no telemetry: worked sums, a conversational set, questions over documents."""
+
+    def unpacked(name: str) -> str:
+        return gzip.decompress((SHARED / name).read_bytes()).decode()
+
+    texts = [json.loads(line)["answer"] for line in unpacked("gsm8k/test.jsonl.gz").splitlines()]
+    texts += [row["output"] for row in json.loads(unpacked("instructions/alpaca_en_demo.json.gz"))]
+    rows = csv.DictReader(io.StringIO(unpacked("instructions/dolly_sample_1000.csv.gz"), newline=""))
+    texts += [text for row in rows for text in (row["response"], row["context"])]
+    found = [text for text in texts if leaks(text)]
+    assert len(texts) > 4000 and len(found) <= 2, found
