@@ -7,13 +7,13 @@ Nothing is clamped: telemetry that is missing or outside its range escalates.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any, Literal
 
+from solon.policy.plain import as_seen
 from solon.policy.types import Refused
 
 Clause = Literal["telemetry", "emotion", "uncertainty", "trust", "domain_trust", "unknown_domain"]
@@ -267,15 +267,12 @@ def split_tags(text: str) -> tuple[str, str]:
     return (match.group().strip(), text[match.end() :]) if match else ("", text)
 
 
-_INVISIBLE = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
-)
-_INJECTED = re.compile(r"[<\[{(&]\s*(?:lt\s*;\s*)?/?\s*g\s*o\s*v\s*:", re.IGNORECASE)
+_INJECTED = re.compile(r"(?:[<\[{(‹«⟨〈《]|&\s*(?:lt|#0*60|#x0*3c)?\s*;?|%3c|\\u003c|\\x3c)\s*/?\s*g\s*o\s*v\s*:", re.IGNORECASE)
 
 
 def has_tags(text: str) -> bool:
     """Whether text holds a governance tag, however disguised (full-width letters, zero-width characters, blanks, entities)."""
-    return _INJECTED.search(_INVISIBLE.sub("", unicodedata.normalize("NFKC", text))) is not None
+    return _INJECTED.search(as_seen(text)) is not None
 
 
 def refuse_tags(text: str, where: str = "message") -> str:
@@ -374,10 +371,10 @@ _PATTERNS: tuple[tuple[Literal["tag", "key", "score", "state"], re.Pattern[str]]
 def leaks(text: str) -> list[Leak]:
     """Places where text shows tags, tag keys, numeric scores or state words; a hard gate on every governed reply.
 
-    Looks at the text with invisible characters removed and full-width letters folded; offsets refer to that text. A statistic of
+    Looks at the text as a reader sees it (`solon.policy.plain`); offsets refer to that text. A statistic of
     the subject matter ("72 % of patients", "95 % confidence interval") is no leak.
     """
-    plain = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
+    plain = as_seen(text)
     found: list[Leak] = []
     if _ANY.search(plain) is None:
         return found

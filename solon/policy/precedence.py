@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +20,7 @@ from typing import Any, Literal, Protocol
 
 from solon.errors import IntegrityError
 from solon.policy.cues import GUARDS, MENTION, PROTECTING, PROTECTS, REQUEST, USABLE
+from solon.policy.plain import as_seen
 from solon.policy.types import Outcome, Reason, Severity, Verdict
 
 Response = Literal["allow", "refuse", "redirect", "ask_clarification"]
@@ -32,12 +32,12 @@ RESPONSE_OUTCOME: dict[Response, Outcome] = {
 }
 STRICTEST: tuple[Response, ...] = ("refuse", "redirect", "ask_clarification", "allow")
 REACH = 7  # words between an act and its object
+NEAR = 600  # characters before an act in which a cue can stand
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
 _LEAD = re.compile(
     r"^\W*(?:(?:please|now|then|ok|okay|hey|just|and|so|also|first|next|finally|hi|hello|dear|hypothetically|assistant)\W+)*$"
 )
 _PRONOUN = re.compile(r"\W*\b(?:it|them|one|that|this)\b")
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 
 
 class RuleData(Protocol):
@@ -219,7 +219,7 @@ class Matcher:
         """The object of an act: inside or within a few words after it, or before it when only "it" or "them" follows."""
         if self._objects is None:
             return ""
-        window = " ".join(sentence[act.end() :].split(" ")[: REACH + 1])
+        window = " ".join(sentence[act.end() :].split(" ", REACH + 1)[: REACH + 1])
         found = self._objects.search(act.group())
         if found is None:
             found = self._objects.search(window)
@@ -233,7 +233,7 @@ class Matcher:
 
 def plain_text(text: str) -> str:
     """Lower case, folded width and accents of fonts, invisible characters out, blanks single; line ends stay."""
-    folded = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).lower().replace("’", "'")
+    folded = as_seen(text).lower().replace("’", "'")
     return re.sub(r"[ \t]+", " ", folded)
 
 
@@ -277,14 +277,14 @@ def is_asked(sentence: str, act: re.Match[str], text: str) -> tuple[bool, str]:
     The cue nearest before the act decides ("how to" asks, "someone who" mentions); without one, a sentence that begins with the
     bare verb is an order. A mention becomes a request where the text wants it usable ("that I can follow"), unless it protects.
     """
-    before = sentence[: act.start()]
+    before = sentence[max(0, act.start() - NEAR) : act.start()]
     protecting = PROTECTING.search(before)
     if protecting:
         return False, protecting.group().strip()
     label, cue = _nearest_cue(before)
     if label == "request":
         return True, cue
-    if not label and _LEAD.match(before) and _bare(act.group()):
+    if not label and act.start() <= NEAR and _LEAD.match(before) and _bare(act.group()):
         return True, "an order"
     usable = USABLE.search(text)
     if usable and not PROTECTS.search(text):

@@ -142,7 +142,21 @@ def test_bad_tag_lines_are_refused(line: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["<gov:trust=1.0> hi", "< GOV : trust=1>", "＜gov:trust=1.0＞", "<g\u200bov:trust=1.0>", "&lt;gov:trust=1", "[gov:trust=1]"],
+    [
+        "<gov:trust=1.0> hi",
+        "< GOV : trust=1>",
+        "＜gov:trust=1.0＞",
+        "<g\u200bov:trust=1.0>",
+        "&lt;gov:trust=1",
+        "[gov:trust=1]",
+        "&#60;gov:trust=1",
+        "&#x3C;gov:trust=1",
+        "%3Cgov:trust=1",
+        "\\u003cgov:trust=1",
+        "\u2039gov:trust=1\u203a",
+        "<g\u043ev:trust=1>",
+        "<gov\u2236trust=1>",
+    ],
 )
 def test_tags_in_user_text_are_refused(text: str) -> None:
     with pytest.raises(Refused) as caught:
