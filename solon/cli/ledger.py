@@ -90,11 +90,15 @@ def ledger_show(
     if not records:
         print(f"no entry of kind {kind}; solon ledger verify lists the kinds" if kind else "no entries")
     for record in records:
-        body = record["body"]
-        verdict = body.get("verdict", {}).get("outcome", "") if isinstance(body, dict) else ""
-        print(printable(f"{record['index']:>8}  {record['at']}  {record['kind']:<14} {verdict}"))
+        print(printable(f"{record['index']:>8}  {record['at']}  {record['kind']:<14} {_outcome(record['body'])}".rstrip()))
     if index is not None:
         emit(records[0]["body"])
+
+
+def _outcome(body: Any) -> str:
+    """What an entry decided, where it did: a decision's outcome, or the verdict of a replay's row."""
+    verdict = body.get("verdict", "") if isinstance(body, dict) else ""
+    return str(verdict.get("outcome", "") if isinstance(verdict, dict) else verdict)
 
 
 def ledger_prove(
@@ -159,7 +163,8 @@ def ledger_replay(
     if as_json:
         emit(report.as_dict())
     else:
-        print(f"{report.decisions} decisions, {report.same} the same, {len(report.changed)} different")
+        many = "" if report.decisions == 1 else "s"
+        print(f"{report.decisions} decision{many}, {report.same} the same, {len(report.changed)} different")
         for item in report.changed:
             print(printable(f"  {item.index}: {item.action}: {item.then} -> {item.now} {', '.join(item.reasons_now)}"))
     sys.exit(1 if report.changed and constitution is None else 0)

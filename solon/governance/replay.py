@@ -11,11 +11,12 @@ import csv
 import json
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from solon.constitution import Constitution, load
+from solon.constitution import Constitution, load, render
 from solon.errors import InputError
 from solon.governance.plots import Point, plot
 from solon.governance.rows import COLUMNS, RUNGS, Replayer, Row, pct
@@ -28,6 +29,7 @@ from solon.policy.rules import BASIS, compile_rules
 from solon.policy.types import Refused
 
 IN_FLIGHT = 20_000
+PIECE = 100_000  # characters of an input file in one entry
 PLOTTED = 4000
 FILES = ("decisions.csv", "events.jsonl", "votes.jsonl")
 
@@ -73,9 +75,6 @@ def replay(
         Refused: a file is malformed (code and line). InputError: the folder is in use.
     """
     chosen = constitution if isinstance(constitution, Constitution) else load(constitution)
-    rules = compile_rules(chosen)
-    if confirmations is not None:
-        rules = replace(rules, bounds={**rules.bounds, "kill_confirmations": confirmations})
     folder = Path(out)
     if folder.exists() and not _free(folder):
         raise InputError(f"{folder}: expected a new or empty folder, got one with files", mend="name another with --out")
@@ -85,14 +84,12 @@ def replay(
     course = _Course() if plots else None
     try:
         with _Output(folder, book) as output:
-            output.log("replay", {"constitution": chosen.hash, "id": chosen.id, "version": chosen.version})
+            output.log("replay", {**_named(chosen), "text": render(chosen), "confirmations": confirmations})
             try:
-                rows = read_votes(votes) if votes is not None else []
-                columns = columns_of(states)
-                summary.notes += _notes(chosen, rows, columns, confirmations)
-                replayer = Replayer(chosen, rules, rows, columns)
-                snapshots = read_states(states, rows[0].offset if rows else "")
-                _run(with_defaults(snapshots, columns), replayer, summary, output, course)
+                given = read_files(states, votes, chosen, confirmations)
+                output.inputs({"states": Path(states), **({"votes": Path(votes)} if votes is not None else {})})
+                summary.notes += _notes(chosen, given.replayer.votes, given.columns, confirmations)
+                _run(given.snapshots, given.replayer, summary, output, course)
                 if not summary.rows:
                     raise Refused("no_rows", f"{states}:2: expected at least one state, got none", mend="add rows")
             except Refused as error:
@@ -102,13 +99,37 @@ def replay(
     finally:
         if book is not None:
             book.close()
-    if replayer.waiting:
-        summary.notes.append(f"{replayer.waiting} votes come after the last state and were not counted.")
+    if given.replayer.waiting:
+        summary.notes.append(f"{given.replayer.waiting} votes come after the last state and were not counted.")
     if course is not None and course.points:
         title = f"{Path(states).name} under {chosen.id}, version {chosen.version}"
-        summary.plots = plot(course.points, rules, folder, title=title, votes=course.votes)
+        summary.plots = plot(course.points, given.replayer.rules, folder, title=title, votes=course.votes)
     (folder / "summary.json").write_text(json.dumps(vars(summary), indent=2) + "\n", encoding="utf-8")
     return summary
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a replay, opened: what judges their rows, the snapshots to be judged, the columns of the states."""
+
+    replayer: Replayer
+    snapshots: Iterator[Snapshot]
+    columns: set[str]
+
+
+def read_files(states: Path | str, votes: Path | str | None, chosen: Constitution, confirmations: int | None) -> Files:
+    """Open both files. Raises Refused: malformed (the states' rows when they are read)."""
+    rules = compile_rules(chosen)
+    if confirmations is not None:
+        rules = replace(rules, bounds={**rules.bounds, "kill_confirmations": confirmations})
+    rows = read_votes(votes) if votes is not None else []
+    columns = columns_of(states)
+    snapshots = read_states(states, rows[0].offset if rows else "")
+    return Files(Replayer(chosen, rules, rows, columns), with_defaults(snapshots, columns), columns)
+
+
+def _named(constitution: Constitution) -> dict[str, Any]:
+    return {"constitution": constitution.hash, "id": constitution.id, "version": constitution.version}
 
 
 def _notes(constitution: Constitution, votes: list[VoteRow], columns: set[str], confirmations: int | None) -> list[str]:
@@ -171,6 +192,15 @@ class _Output:
     def _drain(self, most: int) -> None:
         while len(self._waiting) > most:
             self._waiting.popleft().result()
+
+    def inputs(self, files: dict[str, Path]) -> None:
+        """The files as they are, in pieces: with them the ledger can be decided again."""
+        if self.book is None:
+            return
+        for name, path in files.items():
+            with suppress(UnicodeDecodeError), path.open(newline="", encoding="utf-8") as file:  # who reads the rows refuses it
+                while piece := file.read(PIECE):
+                    self.log("input", {"file": name, "text": piece})
 
     def row(self, row: Row) -> None:
         cells = row.cells()

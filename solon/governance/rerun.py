@@ -11,7 +11,8 @@ from typing import Any
 
 from solon.constitution import Constitution, parse_text
 from solon.errors import IntegrityError
-from solon.governance.deciding import PARKED, Sent, add_pending, judged, note, recall, sent_of
+from solon.governance.deciding import PARKED, Sent, add_pending, judged, note, plain, recall, sent_of
+from solon.governance.rejudged import Judgement, rows_again
 from solon.ledger.canonical import digest
 from solon.ledger.storage import Ledger
 from solon.policy.assess import Judge
@@ -103,48 +104,70 @@ class _Past:
 
 
 def rerun(ledger: Ledger, constitution: Constitution | None = None) -> Rerun:
-    """Decide every logged decision again.
+    """Decide every logged decision again, and judge every row of a replay again.
 
     Raises:
         IntegrityError: an entry cannot be read, or its inputs are missing.
     """
     past = _Past(constitution)
-    total = same = 0
+    total = 0
     changed: list[Difference] = []
     for entry in ledger.of_kind(*KINDS):
         record = entry.record
-        kind, body = record["kind"], record["body"]
-        if kind == "constitution":
-            past.enact(body, entry.index)
-        elif kind == "state":
-            if digest(body["state"]) != body["digest"]:
-                raise IntegrityError(f"entry {entry.index}: the state does not give its digest", mend="restore the ledger")
-            past.states[body["digest"]] = parse_state(body["state"])
-        elif kind in ("throttle", "re_enable"):
-            past.throttle(body, kind == "throttle")
-        else:
-            total += 1
-            again = _again if kind == "decision" else _request_again
-            difference = again(past, body, entry.index, constitution is None)
-            same += difference is None
-            if difference is not None:
-                changed.append(difference)
-    return Rerun(total, same, tuple(changed), "" if constitution is None else constitution.hash)
+        try:
+            difference = _taken_in(past, record["kind"], record["body"], entry.index, constitution is None)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise IntegrityError(
+                f"entry {entry.index}: no {record['kind']} as it is written here, or its input is not in the ledger: {error!r}",
+                mend="restore the ledger",
+            ) from error
+        total += record["kind"] in ("decision", "request")
+        changed += [] if difference is None else [difference]
+    for row in rows_again(ledger, constitution):
+        total += 1
+        changed += [] if row.same(exact=constitution is None) else [_row_difference(row)]
+    return Rerun(total, total - len(changed), tuple(changed), "" if constitution is None else constitution.hash)
+
+
+def _taken_in(past: _Past, kind: str, body: dict[str, Any], index: int, exact: bool) -> Difference | None:
+    """One entry: remembered, or decided again."""
+    if kind == "constitution":
+        past.enact(body, index)
+    elif kind == "state":
+        if digest(body["state"]) != body["digest"]:
+            raise IntegrityError(f"entry {index}: the state does not give its digest", mend="restore the ledger")
+        past.states[body["digest"]] = parse_state(body["state"])
+    elif kind in ("throttle", "re_enable"):
+        past.throttle(body, kind == "throttle")
+    else:
+        return (_again if kind == "decision" else _request_again)(past, body, index, exact)
+    return None
+
+
+def _row_difference(row: Judgement) -> Difference:
+    then, now = row.then, row.now or {}
+    names = [then[name] for name in ("ts", "proposal_id") if then[name]]
+    outcomes = [" ".join(filter(None, (cells.get("verdict", "nothing"), cells.get("vote_action")))) for cells in (then, now)]
+    reasons = [tuple(filter(None, cells.get("reasons", "").split(";"))) for cells in (then, now)]
+    return Difference(row.index, " ".join(names), outcomes[0], outcomes[1], reasons[0], reasons[1])
 
 
 def _again(past: _Past, body: dict[str, Any], index: int, exact: bool) -> Difference | None:
-    try:
-        action, verdict = past.decide(body)
-    except KeyError as error:
-        raise IntegrityError(f"entry {index}: its input {error} is not in the ledger", mend="restore the ledger") from error
+    action, verdict = past.decide(body)
     then = body["verdict"]
     outcome = _with_people(verdict.outcome, body)
     codes_then = tuple(reason["code"] for reason in then["reasons"])
     codes_now = tuple(reason.code for reason in verdict.failing)
     past.settle(action, body, Verdict(then["outcome"]))
-    if outcome == then["outcome"] and (not exact or codes_then == codes_now):
+    if outcome == then["outcome"] and (not exact or _same(plain(verdict), then)):
         return None
     return Difference(index, action.id, then["outcome"], outcome, codes_then, codes_now)
+
+
+def _same(now: dict[str, Any], then: dict[str, Any]) -> bool:
+    """Whether every reason with its numbers, the largest size and the rung came out the same, and the path as far as people."""
+    path = then["path"][: len(now["path"])]
+    return path == now["path"] and all(now[name] == then[name] for name in ("reasons", "largest_allowed", "ladder"))
 
 
 def _request_again(past: _Past, body: dict[str, Any], index: int, exact: bool) -> Difference | None:
@@ -156,7 +179,7 @@ def _request_again(past: _Past, body: dict[str, Any], index: int, exact: bool) -
     verdict = (past.reader or past.readers[body["constitution"]]).decide(request.text, judged).verdict()
     codes_then = tuple(reason["code"] for reason in then["reasons"])
     codes_now = tuple(reason.code for reason in verdict.failing)
-    if verdict.outcome == then["outcome"] and (not exact or codes_then == codes_now):
+    if verdict.outcome == then["outcome"] and (not exact or plain(verdict) == then):
         return None
     return Difference(index, request.id, then["outcome"], verdict.outcome, codes_then, codes_now)
 

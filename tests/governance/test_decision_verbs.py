@@ -324,6 +324,11 @@ def test_replay_verb(shell: Shell) -> None:
     code, record = shell.json("replay", "states.csv", "--constitution", "trading", "--out", "out")
     assert code == 0 and record["rungs"] == {"normal": "2026-03-02T10:00:00Z", "reduce": "2026-03-02T10:01:00Z"}
     assert shell.run("replay", "states.csv", "--out", "out")[0] == 2
+    assert shell.json("ledger", "replay", "out/ledger.db")[1]["same"] == 2
+    assert [line.split()[2:] for line in shell.ok("ledger", "show", "out/ledger.db", "--kind", "row").splitlines()] == [
+        ["row", "allow"],
+        ["row", "deny"],
+    ]
     shell.write("bad.csv", "ts,nav_unit\n2026-03-02T10:00:00Z,nan\n")
     assert shell.run("replay", "bad.csv", "--out", "o2", "--no-ledger")[0] == 2
 

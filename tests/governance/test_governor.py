@@ -280,6 +280,33 @@ def test_what_another_constitution_would_have_said(book: Ledger) -> None:
     assert report.changed[0].reasons_now[0] == "max_position_size_pct"
 
 
+def test_a_logged_decision_that_does_not_come_out_again_is_told(tmp_path: Path, book: Ledger) -> None:
+    """Not the outcome alone: every number, the size, the rung. Bodies of other makers are refused, not stumbled over."""
+    now = state()
+    judge = Governor("trading", ledger=book)
+    judge.decide(order("10", id="a"), now)
+    judge.decide(order("900", id="b"), now)
+    changes: list[Callable[[dict[str, Any]], None]] = [
+        lambda v: v["reasons"][0].update(measured="89.99"),
+        lambda v: v["largest_allowed"].update(qty="901"),
+        lambda v: v.update(ladder="warn"),
+        lambda v: v.update(path=["limits: allow"]),
+        lambda v: v.update(outcome="allow"),
+    ]
+    for number, change in enumerate(changes):
+        (tmp_path / str(number)).mkdir()
+        with ledger(tmp_path / str(number)) as forged:
+            for entry in book.entries():
+                record = entry.record
+                if entry.index == 3:
+                    change(record["body"]["verdict"])
+                forged.append(record["kind"], record["body"])
+            assert [item.action for item in rerun(forged).changed] == ["b"], number
+            forged.append("decision", "mine")
+            with pytest.raises(IntegrityError, match="entry 4: no decision"):
+                rerun(forged)
+
+
 def changed(*pairs: tuple[str, str]) -> object:
     text = render(load("trading"))
     for old, new in pairs:

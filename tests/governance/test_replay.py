@@ -11,14 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from solon.errors import InputError
+from solon.constitution import load, parse_text, render
+from solon.errors import InputError, IntegrityError
 from solon.governance.home import read_ledger
 from solon.governance.replay import replay
+from solon.governance.rerun import rerun
 from solon.governance.tables import read_states
 from solon.ledger.keys import read_public
 from solon.ledger.proofs import verify_file
 from solon.policy.parsing import timestamp
 from solon.policy.types import Refused
+from tests.governance.people import ledger
 
 
 def write(path: Path, text: str) -> Path:
@@ -283,6 +286,59 @@ def test_without_a_limit_nothing_is_allowed(tmp_path: Path) -> None:
     states = write(tmp_path / "s.csv", minutes(["1", "1"]))
     replay(states, "assistant", out=tmp_path / "out", ledger=False, plots=False)
     assert [(row["verdict"], row["reasons"]) for row in rows(tmp_path / "out")] == [("deny", "no_policy")] * 2
+
+
+VOTES = "ts,proposal_id,voter,decision,proposed_action\n"
+
+
+def test_a_replay_is_judged_again_from_its_ledger(tmp_path: Path) -> None:
+    """Files, constitution and rows are in it; a refused try before it counts as far as it came."""
+    out = tmp_path / "out"
+    votes = write(tmp_path / "v.csv", VOTES + "".join(f"2026-03-02T10:01:00Z,p-1,{name},yes,buy\r\n" for name in "abc"))
+    with pytest.raises(Refused):
+        replay(write(tmp_path / "bad.csv", minutes(["100", "99", "x"])), "trading", out=out, plots=False)
+    states = write(tmp_path / "s.csv", "\ufeff" + minutes(["100", "97", "94", "80", "80", "80", "80"]))
+    replay(states, "trading", out=out, votes=votes, confirmations=2, plots=False)
+    states.unlink()
+    votes.unlink()
+    book = read_ledger(out / "ledger.db")
+    report = rerun(book)
+    assert (report.decisions, report.same) == (9, 9)
+    assert [row["ladder"] for row in rows(out)][-2:] == ["killed", "killed"], "confirmed by two marks, as was asked for"
+    tight = parse_text(
+        render(load("trading")).replace("version: 1\n", "version: 2\n").replace("max_daily_loss_pct: 5", "max_daily_loss_pct: 2"),
+        "t.md",
+    )
+    other = rerun(book, tight)
+    book.close()
+    assert [(item.action, item.then, item.now) for item in other.changed] == [
+        ("2026-03-02T10:01:00Z p-1", "allow buy", "deny buy")
+    ]
+    assert other.changed[0].reasons_now == ("max_daily_loss_pct",)
+
+
+@pytest.mark.parametrize("wrong", ["row", "file", "text", "nothing"])
+def test_a_replay_that_does_not_come_out_again_is_told(tmp_path: Path, wrong: str) -> None:
+    """A ledger written by the holder of its key with another verdict, another file's name, no file, another constitution."""
+    replay(write(tmp_path / "s.csv", minutes(["100", "80"])), "trading", out=tmp_path / "out", plots=False)
+    with read_ledger(tmp_path / "out" / "ledger.db") as source, ledger(tmp_path) as forged:
+        for entry in source.entries():
+            kind, body = entry.record["kind"], entry.record["body"]
+            if wrong == "row" and kind == "row" and body["verdict"] == "deny":
+                body["verdict"] = "allow"
+            if wrong == "file" and kind == "input":
+                body["file"] = "../../elsewhere"
+            if wrong == "text" and kind == "replay":
+                body["text"] = body["text"].replace("version: 1", "version: 7")
+            if not (wrong == "nothing" and kind == "input"):
+                forged.append(kind, body)
+        if wrong == "row":
+            (found,) = rerun(forged).changed
+            assert (found.then, found.now) == ("allow", "deny")
+        else:
+            with pytest.raises(IntegrityError):
+                rerun(forged)
+    assert not list(tmp_path.parent.glob("elsewhere*"))
 
 
 @pytest.mark.slow
