@@ -320,7 +320,7 @@ def test_a_replay_is_judged_again_from_its_ledger(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wrong", ["row", "file", "text", "nothing"])
 def test_a_replay_that_does_not_come_out_again_is_told(tmp_path: Path, wrong: str) -> None:
     """A ledger written by the holder of its key with another verdict, another file's name, no file, another constitution."""
-    replay(write(tmp_path / "s.csv", minutes(["100", "80"])), "trading", out=tmp_path / "out", plots=False)
+    replay(write(tmp_path / "s.csv", minutes(["100", "88"])), "trading", out=tmp_path / "out", plots=False)
     with read_ledger(tmp_path / "out" / "ledger.db") as source, ledger(tmp_path) as forged:
         for entry in source.entries():
             kind, body = entry.record["kind"], entry.record["body"]
