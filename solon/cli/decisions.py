@@ -15,6 +15,9 @@ from solon.cli.output import JsonFlag, emit, printable
 from solon.errors import InputError
 
 Constitution = Annotated[str, typer.Option("--constitution", help="A library name or a path.")]
+Standing = Annotated[
+    str | None, typer.Option("--constitution", help="A library name or a path; without it the one that the ledger saw last.")
+]
 Folder = Annotated[Path, typer.Option("--home", help="The governance folder: ledger, switch, registry.")]
 Keys = Annotated[list[Path] | None, typer.Option("--key", help="A private key file; may be given several times.")]
 OneKey = Annotated[Path, typer.Option("--key", help="Your private key file.")]
@@ -194,8 +197,8 @@ def _state_record(home: Path) -> dict[str, Any]:
 
     place = Home(home)
     state = place.switch().state()
-    rung = "normal"
-    if place.ledger_path.exists():
+    rung = "killed" if state.stopped else "normal"
+    if place.ledger_path.exists() and not state.stopped:
         ledger = read_ledger(place.ledger_path)
         saved = ledger.of_kind("ladder", newest=1)
         rung = saved[0].record["body"]["state"]["rung"] if saved else rung
@@ -231,21 +234,19 @@ def status(home: Folder = HOME, as_json: JsonFlag = False) -> None:
 def stop(
     key: OneKey,
     reason: Annotated[str, typer.Option("--reason")],
-    constitution: Constitution = "trading",
+    constitution: Standing = None,
     home: Folder = HOME,
     as_json: JsonFlag = False,
 ) -> None:
-    """Stop everything. One signature is enough."""
+    """Stop everything. One signature is enough; no constitution is looked at, and no other process is waited for."""
     from solon.governance.home import Home
     from solon.governance.killswitch import sign_stop
     from solon.ledger.keys import read_private
     from solon.ledger.storage import clock
 
-    private = read_private(key)
-    with Home(home).governor(constitution) as governor:
-        if governor.registry is None:
-            raise InputError(f"{home}: expected a registry, got none", mend="solon keys register")
-        governor.stop(sign_stop(governor.registry.network, reason, private, clock()))
+    place, private = Home(home), read_private(key)
+    if not place.stop(sign_stop(place.registry().network, reason, private, clock())):
+        print("the stop stands; the process that writes the ledger, or the next one to do so, logs it", file=sys.stderr)
     _tell(_state_record(home), as_json)
 
 
@@ -266,7 +267,7 @@ def resume(
         Path | None, typer.Option("--signed", help="Where signatures gather, when signers are not at one desk.")
     ] = None,
     rebase: Annotated[bool, typer.Option("--rebase", help="Also accept the present level as the new high-water mark.")] = False,
-    constitution: Constitution = "trading",
+    constitution: Standing = None,
     home: Folder = HOME,
     as_json: JsonFlag = False,
 ) -> None:
@@ -304,7 +305,7 @@ def resume(
 def relax(
     state: Annotated[Path, typer.Option("--state", help="STATE.json: the account as measured now.")],
     key: OneKey,
-    constitution: Constitution = "trading",
+    constitution: Standing = None,
     home: Folder = HOME,
     as_json: JsonFlag = False,
 ) -> None:
@@ -328,7 +329,7 @@ def enable(
     agent: str,
     symbol: str,
     key: OneKey,
-    constitution: Constitution = "trading",
+    constitution: Standing = None,
     home: Folder = HOME,
     as_json: JsonFlag = False,
 ) -> None:

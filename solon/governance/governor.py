@@ -263,6 +263,8 @@ class Governor:
         assert book is not None
         sent_at = received(action, book)
         stopped = self.switch is not None and self.switch.stopped
+        if stopped and self.ledger is not None:
+            self.switch.log(self.ledger)  # type: ignore[union-attr]  # another process stopped, which could not log it
         rung = max(state.ladder, self.ladder.rung, Ladder.killed if stopped else Ladder.normal)
         book.ladder = max(book.ladder, rung)
         approved = self._approved(action, ticket) if ticket and action.kind == "flatten" else False
@@ -399,6 +401,8 @@ class Governor:
         switch, registry = self._guarded()
         if self.ledger is None:
             raise ConstitutionError("resume: expected a ledger, got none", mend="open the governor with the ledger")
+        if switch.state().stop and self.ladder.rung != Ladder.killed:  # stopped by another process
+            self.observe(Observation(self.now(), command="stop"))
         with refusal_logged(self.ledger, resume=envelope):
             rebased = envelope.record.get("rebase") is True if isinstance(envelope.record, dict) else False
             seen = Observation(self.now(), drawdown, command="resume", rebased=rebased)

@@ -17,11 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from solon.constitution import Constitution, load
-from solon.errors import InputError, IntegrityError
+from solon.constitution import Constitution, load, parse_text
+from solon.errors import InputError, IntegrityError, SolonError
 from solon.governance.change import NotSigned, sign_change
 from solon.governance.governor import Governor
-from solon.governance.killswitch import Switch
+from solon.governance.killswitch import StopRefused, Switch
 from solon.governance.refusals import refusal_logged
 from solon.governance.registry import Member, Registry, RegistryRefused, chain, follow
 from solon.governance.review import ReviewQueue
@@ -64,10 +64,10 @@ def _write_whole(path: Path, line: str, mode: int) -> None:
     begun.replace(path)
 
 
-def open_ledger(path: Path | str) -> Ledger:
-    """Open a ledger for writing with the key beside it, or begin one."""
+def open_ledger(path: Path | str, *, wait: float = 10.0) -> Ledger:
+    """Open a ledger for writing with the key beside it, or begin one; `wait` seconds for another writer."""
     key = ledger_key(path)
-    return Ledger.open(path, key)
+    return Ledger.open(path, key, wait=wait)
 
 
 def _beside(ledger: Path) -> Path:
@@ -133,12 +133,49 @@ class Home:
         folder.mkdir(parents=True, exist_ok=True)
         return VoterMemory(folder / f"{key.id[:16]}.db")
 
+    def stop(self, envelope: Envelope) -> bool:
+        """Stop by one signature. It stands before anything else is opened; no constitution is asked for, no ledger waited for.
+
+        Returns whether it is logged. While another process writes the ledger it is not; that process logs it.
+
+        Raises:
+            StopRefused: see its codes. InputError: no registry. EnvironmentRefused: the switch cannot be written.
+        """
+        refused: StopRefused | None = None
+        switch = self.switch()
+        try:
+            switch.stop(envelope, self.registry())
+        except StopRefused as error:
+            refused = error
+        try:
+            ledger = open_ledger(self.ledger_path, wait=0.5)
+        except SolonError:  # in use, or damaged: the stop stands, and whoever opens it next logs it
+            ledger = None
+        try:
+            if refused is not None:
+                with refusal_logged(ledger, stop=envelope):
+                    raise refused
+            if ledger is not None:
+                switch.log(ledger)
+            return ledger is not None
+        finally:
+            switch.close()
+            if ledger is not None:
+                ledger.close()
+
     @contextmanager
-    def governor(self, constitution: Constitution | str | Path, *, change: Envelope | None = None) -> Iterator[Governor]:
-        """Everything opened, and closed afterwards. Without a registry nobody can approve, stop by signature, or resume."""
+    def governor(self, constitution: Constitution | str | Path | None, *, change: Envelope | None = None) -> Iterator[Governor]:
+        """Everything opened, and closed afterwards. Without a registry nobody can approve, stop by signature, or resume.
+
+        Without a constitution it is the one that the ledger saw last, or else `trading`.
+        """
         switch = self.switch()
         ledger = open_ledger(self.ledger_path)
         try:
+            switch.log(ledger)
+            if constitution is None:
+                last = ledger.of_kind("constitution", newest=1)
+                constitution = parse_text(last[0].record["body"]["text"], "the ledger's constitution") if last else "trading"
             registry = self.registry() if self.registry_path.exists() else None
             self._no_rollback(ledger, registry)
             reviews = ReviewQueue(ledger, registry) if registry is not None else None

@@ -8,20 +8,22 @@ The stop takes effect first and is logged second: stopping never waits for the l
 
 from __future__ import annotations
 
+import json
 import secrets
 import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from solon.errors import CheckFailed, InputError, IntegrityError
+from solon.errors import CheckFailed, EnvironmentRefused, InputError, IntegrityError
 from solon.governance.registry import Registry
 from solon.ledger.canonical import digest
 from solon.ledger.clocks import clock, uptime
 from solon.ledger.dsse import Envelope, read, seal
 from solon.ledger.keys import PrivateKey
-from solon.ledger.storage import Ledger
+from solon.ledger.storage import AlreadyUsed, Ledger
 
 Status = Literal["ACTIVE", "REQUESTED", "CONFIRMED", "UNCONFIRMED"]
 LEASE = 1_000_000  # microseconds
@@ -32,6 +34,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS stops (id TEXT PRIMARY KEY, record TEXT NOT NULL, at INTEGER NOT NULL, ended INTEGER);
 CREATE TABLE IF NOT EXISTS leases (name TEXT PRIMARY KEY, boot TEXT NOT NULL, until INTEGER NOT NULL, heard INTEGER NOT NULL);
 """
+_UNLOGGED = "CREATE TABLE IF NOT EXISTS unlogged (id TEXT PRIMARY KEY, record TEXT NOT NULL)"  # stops that no ledger has yet
 
 
 class Stopped(CheckFailed):
@@ -139,14 +142,35 @@ class Switch:
         return self._stop(body, digest(body), ledger)
 
     def _stop(self, record: dict[str, Any], name: str, ledger: Ledger | None) -> SwitchState:
+        text = f"{record['by']}: {record['reason']}"
         try:
-            text = f"{record['by']}: {record['reason']}"
-            self._base().execute("INSERT INTO stops (id, record, at) VALUES (?, ?, ?)", (name, text, self.now()))
+            base = self._base()
+            with base:
+                base.execute("BEGIN IMMEDIATE")
+                base.execute(_UNLOGGED)
+                base.execute("INSERT INTO stops (id, record, at) VALUES (?, ?, ?)", (name, text, self.now()))
+                base.execute("INSERT INTO unlogged VALUES (?, ?)", (name, json.dumps(record)))
         except sqlite3.IntegrityError as error:
             raise StopRefused("replayed", "stop: this very stop was used before", mend="sign a new one") from error
+        except sqlite3.Error as error:
+            raise EnvironmentRefused(
+                f"{self.path}: the stop could not be written: {error}",
+                mend="remove this file: without a switch everything counts as stopped",
+            ) from error
         if ledger is not None:
-            ledger.append("stop", record | {"stop": name}, once=f"stop:{name}")
+            self.log(ledger)
         return self.state()
+
+    def log(self, ledger: Ledger) -> None:
+        """Log the stops that whoever stopped could not log, as another process wrote the ledger."""
+        try:
+            waiting = self._base().execute("SELECT id, record FROM unlogged ORDER BY rowid").fetchall()
+        except sqlite3.Error:  # none was ever kept, or nothing can be read: then all is stopped, and will be looked at
+            return
+        for name, text in waiting:
+            with suppress(AlreadyUsed):
+                ledger.append("stop", json.loads(text) | {"stop": name}, once=f"stop:{name}")
+            self._base().execute("DELETE FROM unlogged WHERE id = ?", (name,))
 
     # --- resuming ------------------------------------------------------------------------------------------------------
 

@@ -252,9 +252,12 @@ def test_stop_and_resume(shell: Shell) -> None:
     assert shell.run("emergency", "relax", "--state", "s.json", "--key", "keys/ann.key")[0] == 1
     code, record = shell.json("emergency", "stop", "--key", shell.stranger(), "--reason", "x")
     assert code == 2 and record["code"] == "power"
+    logged = record["ledger_index"]
+    code, record = shell.json("emergency", "stop", "--key", "keys/ann.key", "--reason", "x", "--constitution", "five-laws")
+    assert code == 0 and record["stopped"], "whatever constitution stands"
     kept = shell.json("ledger", "show", "governance/ledger.db", "--kind", "refusal")[1]["entries"]
     assert [entry["body"]["code"] for entry in kept] == ["too_few", "too_few", "ladder", "nothing", "signature", "power"]
-    assert kept[-1]["index"] == record["ledger_index"]
+    assert kept[-1]["index"] == logged
     (shell.folder / "governance" / "switch.db").unlink()
     shell.write("c.json", {**ACTION, "id": "c1"})
     assert shell.run("decide", "c.json", *decide)[0] == 5, "a missing switch is a stop"
