@@ -40,15 +40,18 @@ def _tip(path: Path) -> str:
 
 
 def ledger_verify(
-    ledger: LedgerFile,
+    ledger: Annotated[Path, typer.Argument(metavar="LEDGER", help="The ledger's database file, or a proof made by prove.")],
     public: Public = None,
     tip: Annotated[Path | None, typer.Option("--tip", help="A signed tip that you kept from earlier.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Hash every entry again, compare with the signed tip and with an older one. 0 holds, 1 does not."""
+    """Hash every entry again, compare with the signed tip and with an older one; or check a proof. 0 holds, 1 does not."""
     from solon.governance.home import read_ledger
     from solon.ledger.proofs import verify
 
+    if _is_proof(ledger):
+        _verify_proof(ledger, public, as_json)
+        return
     book = read_ledger(ledger, public)
     report = verify(book, older=_tip(tip) if tip is not None else None)
     book.close()
@@ -62,6 +65,36 @@ def ledger_verify(
         print(f"  continues the older tip of {report.agrees_with} entries")
     elif public is None:
         print("  checked with the key beside the ledger; a key and a tip kept elsewhere show more")
+
+
+def _is_proof(path: Path) -> bool:
+    """A proof is a JSON object; a ledger begins with SQLite's mark."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(64).lstrip().startswith(b"{")
+
+
+def _verify_proof(path: Path, public: Path | None, as_json: bool) -> None:
+    """A proof of one entry, or that a newer tip continues an older one."""
+    from solon.governance.home import read_json
+    from solon.ledger import check_consistency, check_proof, read_public
+
+    if public is None:
+        raise InputError(f"{path}: expected the ledger's key with a proof, got none", mend="give it: --public LEDGER.pub")
+    proof, key = read_json(path, "a proof"), read_public(public)
+    if "old" in proof:
+        old, new = check_consistency(proof, key)
+        found = {"old_size": old.size, "size": new.size, "root": new.root.hex()}
+        text = f"holds: {new.size} entries, root {new.root.hex()}\n  continues the older tip of {old.size} entries"
+    else:
+        record = check_proof(proof, key)
+        found = {"index": proof["index"], "record": record}
+        text = f"holds: entry {proof['index']}, {record.get('kind')} of {record.get('at')}"
+    if as_json:
+        emit(found)
+    else:
+        print(printable(text))
 
 
 def ledger_show(
@@ -103,17 +136,22 @@ def _outcome(body: Any) -> str:
 
 def ledger_prove(
     ledger: LedgerFile,
-    index: int,
+    index: Annotated[int | None, typer.Argument(help="The entry to prove.")] = None,
+    tip: Annotated[Path | None, typer.Option("--tip", help="Prove instead that the ledger continues this older tip.")] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write the proof here; else to stdout.")] = None,
     public: Public = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """A proof that one entry is in the ledger, checkable with the public key alone."""
+    """A proof that one entry is in the ledger, or that it continues an older tip; verify checks it with the public key alone."""
     from solon.governance.home import read_ledger, write_json
-    from solon.ledger.proofs import prove
+    from solon.ledger.proofs import consistency, prove
 
+    if (index is None) == (tip is None):
+        raise InputError(
+            "ledger prove: expected the number of an entry or --tip, one of them", mend="solon ledger show lists them"
+        )
     book = read_ledger(ledger, public)
-    proof = prove(book, index)
+    proof = consistency(book, _tip(tip)) if tip is not None else prove(book, index or 0)
     book.close()
     if out is not None:
         write_json(out, proof)

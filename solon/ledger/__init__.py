@@ -13,7 +13,7 @@ from solon.ledger.canonical import NotCanonical, canonical, digest
 from solon.ledger.checkpoint import Checkpoint
 from solon.ledger.dsse import Envelope, seal
 from solon.ledger.keys import KeyRefused, PrivateKey, PublicKey, read_private, read_public, write_pair
-from solon.ledger.proofs import Report, check_proof, export, prove, verify, verify_file
+from solon.ledger.proofs import Report, check_consistency, check_proof, consistency, export, prove, verify, verify_file
 from solon.ledger.storage import AlreadyUsed, Entry, Ledger, LedgerClosed
 
 __all__ = [
@@ -29,7 +29,9 @@ __all__ = [
     "PublicKey",
     "Report",
     "canonical",
+    "check_consistency",
     "check_proof",
+    "consistency",
     "digest",
     "export",
     "prove",

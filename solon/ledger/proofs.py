@@ -2,6 +2,7 @@
 
 report = verify_file("decisions.db", public, older=note)     # every byte hashed again
 proof = prove(ledger, 17); check_proof(proof, public)        # one entry against a signed tip, offline
+proof = consistency(ledger, note); check_consistency(proof, public)    # this tip continues that one, offline
 export(ledger, "out")                                        # entries.jsonl, tip, key.pub for verify_standalone.py
 """
 
@@ -11,7 +12,8 @@ import base64
 import binascii
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from solon.ledger.canonical import parse
 from solon.ledger.checkpoint import Checkpoint
 from solon.ledger.keys import PublicKey
 from solon.ledger.storage import Ledger
-from solon.ledger.tree import Tree, leaf_hash, verify_consistency, verify_inclusion
+from solon.ledger.tree import EMPTY, Tree, leaf_hash, verify_consistency, verify_inclusion
 
 
 @dataclass(frozen=True)
@@ -116,18 +118,24 @@ def check_proof(proof: Mapping[str, Any], public: PublicKey) -> dict[str, Any]:
     Raises:
         IntegrityError: malformed, or it does not hold.
     """
-    try:
-        index, data = int(proof["index"]), base64.b64decode(proof["entry"], validate=True)
+    with _well_formed("index, entry, path and tip"):
+        index, data = proof["index"], base64.b64decode(proof["entry"], validate=True)
         path = [bytes.fromhex(node) for node in proof["path"]]
         note = str(proof["tip"])
-    except (KeyError, TypeError, ValueError, binascii.Error) as error:
-        raise IntegrityError(
-            f"proof: expected index, entry, path and tip, got {error!r}", mend="make it anew: ledger prove"
-        ) from error
+        if type(index) is not int:
+            raise TypeError(f"the index {index!r}")
     tip = tips.read(note, [public])
     if not verify_inclusion(leaf_hash(data), index, tip.size, path, tip.root):
         raise IntegrityError(f"proof: entry {index} is not in the tree of the tip", mend="the entry or the proof was changed")
     return parse(data)
+
+
+@contextmanager
+def _well_formed(fields: str) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, binascii.Error) as error:
+        raise IntegrityError(f"proof: expected {fields}, got {error!r}", mend="make it anew: ledger prove") from error
 
 
 def consistency(ledger: Ledger, older: str) -> dict[str, Any]:
@@ -136,6 +144,24 @@ def consistency(ledger: Ledger, older: str) -> dict[str, Any]:
     _check_older(ledger.tree, seen, ledger.tip)
     path = ledger.tree.consistency(seen.size, ledger.tip.size) if seen.size else []
     return {"old": older, "new": ledger.note, "path": [node.hex() for node in path]}
+
+
+def check_consistency(proof: Mapping[str, Any], public: PublicKey) -> tuple[Checkpoint, Checkpoint]:
+    """The older and the newer tip, both signed by the key, when the proof shows that the newer continues the older.
+
+    Raises:
+        IntegrityError: malformed, or it does not hold.
+    """
+    with _well_formed("old, new and path"):
+        path = [bytes.fromhex(node) for node in proof["path"]]
+        notes = [str(proof[name]) for name in ("old", "new")]
+    old, new = (tips.read(note, [public]) for note in notes)
+    whole = old.size == 0 and old.root == EMPTY and not path  # everything continues nothing
+    if old.origin != new.origin or not (whole or verify_consistency(old.size, new.size, path, old.root, new.root)):
+        raise IntegrityError(
+            f"proof: the tip of {new.size} entries does not continue that of {old.size}", mend="history was rewritten"
+        )
+    return old, new
 
 
 def export(ledger: Ledger, folder: Path | str) -> Path:

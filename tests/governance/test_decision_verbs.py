@@ -181,6 +181,16 @@ def test_ledger_verbs(shell: Shell) -> None:
 
     proof = json.loads((shell.folder / "p.json").read_text())
     assert check_proof(proof, read_public(shell.folder / "d.db.pub"))["kind"] == "decision"
+    key = ("--public", "d.db.pub")
+    assert "holds: entry 2, decision of" in shell.ok("ledger", "verify", "p.json", *key)
+    assert shell.json("ledger", "verify", "p.json", *key)[1]["record"]["kind"] == "decision"
+    shell.ok("ledger", "prove", "d.db", "--tip", "old.tip", "-o", "c.json")
+    assert "continues the older tip of 3 entries" in shell.ok("ledger", "verify", "c.json", *key)
+    shell.write("wrong.json", {**proof, "index": 1})
+    shell.write("cut.json", {**json.loads((shell.folder / "c.json").read_text()), "path": []})
+    assert [shell.run("ledger", "verify", name, *key)[0] for name in ("wrong.json", "cut.json", "s.json")] == [1, 1, 1]
+    assert shell.run("ledger", "verify", "p.json")[0] == 2, "a proof without the key shows nothing"
+    assert shell.run("ledger", "prove", "d.db")[0] == shell.run("ledger", "prove", "d.db", "1", "--tip", "old.tip")[0] == 2
     shell.ok("ledger", "export", "d.db", "-o", "out")
     alone = [sys.executable, "out/verify_standalone.py", "out", "d.db.pub", "--tip", "old.tip"]
     assert subprocess.run(alone, cwd=shell.folder, check=False).returncode == 0

@@ -401,6 +401,27 @@ def test_proof_of_one_entry(tmp_path: Path) -> None:
     ledger.close()
 
 
+def test_proof_that_a_tip_continues_an_older_one(tmp_path: Path) -> None:
+    path = tmp_path / "l.db"
+    with Ledger.open(path, KEY) as ledger:
+        empty = ledger.note
+    notes = [empty, *(fill(path, count, start) for count, start in ((1, 0), (6, 1), (9, 7)))]
+    fork = fill(tmp_path / "fork.db", 7, start=50)
+    ledger = Ledger.read(path, KEY.public)
+    for note, size in zip(notes, (0, 1, 7, 16), strict=True):
+        proof = json.loads(json.dumps(proofs.consistency(ledger, note)))
+        old, new = proofs.check_consistency(proof, KEY.public)
+        assert (old.size, new.size) == (size, 16)
+        for change in ({"old": fork}, {"path": [*proof["path"], "00" * 32]}, {"new": "x"}, {"path": None}, {"old": None}):
+            with pytest.raises(IntegrityError):
+                proofs.check_consistency({**proof, **change}, KEY.public)
+    with pytest.raises(IntegrityError):
+        proofs.check_consistency({**proof, "old": proof["new"], "new": notes[2]}, KEY.public)
+    with pytest.raises(IntegrityError, match="rewritten"):
+        proofs.consistency(ledger, fork)
+    ledger.close()
+
+
 def test_older_tip_of_another_or_longer_history(tmp_path: Path) -> None:
     longer = fill(tmp_path / "a.db", 9)
     fill(tmp_path / "b.db", 4)
