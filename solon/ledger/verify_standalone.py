@@ -77,7 +77,7 @@ def read_ledger(path):
     damage = base.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if damage != "ok":
         raise Wrong(f"the database is damaged: {damage}")
-    return stored(base), base.execute("SELECT note FROM tip").fetchone()[0]
+    return stored(base), (base.execute("SELECT note FROM tip").fetchone() or [""])[0]
 
 
 def connect(path):
