@@ -10,9 +10,11 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+from solon.governance.standing import equity_gone
 from solon.policy.assess import Judge
 from solon.policy.book import MINUTE, Book
 from solon.policy.custom import SECONDS
+from solon.policy.ladder import Observation
 from solon.policy.parsing import load_action, load_state, parse_action, parse_request, parse_state, strict_json, timestamp
 from solon.policy.rules import Rules
 from solon.policy.types import MICROSECONDS, Action, Ladder, Reason, Severity, State, TextRequest, Verdict
@@ -63,6 +65,29 @@ def _dated(action: Action, at: int) -> Action:
 def received(action: Action, book: Book) -> int:
     """When an action counts as sent: an agent cannot date it before the state that it was judged on."""
     return max(action.ts, book.now)
+
+
+def shown(state: State) -> tuple[int, Decimal | None, Decimal | None]:
+    """What makes one mark of an account: its time, unit value and high-water mark."""
+    return state.as_of, state.nav_unit, state.high_water_mark
+
+
+def observation_of(book: Book, now: int) -> Observation | None:
+    """What a state shows the ladder; None where neither drawdown nor equity can be told."""
+    drawdown, gone = book.drawdown_parts(), equity_gone(book)
+    if drawdown is None and not gone:
+        return None
+    read = book.measures.get
+    flash = read("flash_crash")
+    return Observation(
+        now,
+        drawdown,
+        "state",
+        gone,
+        read("weighted_correlation"),
+        read("volatility_ratio"),
+        None if flash is None else flash >= 1,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,12 +30,14 @@ from solon.governance.deciding import (
     exposure_of,
     judged,
     note,
+    observation_of,
     placed,
     plain,
     recall,
     received,
     request_of,
     sent_of,
+    shown,
     state_of,
     throttles,
 )
@@ -54,7 +56,7 @@ from solon.policy.book import Book
 from solon.policy.ladder import Event, LadderState, Observation, step
 from solon.policy.ladder import state_of as ladder_of
 from solon.policy.ladder import state_record as ladder_record
-from solon.policy.parsing import action_record, parse_action, request_record, state_record
+from solon.policy.parsing import action_record, parse_action, parse_state, request_record, state_record
 from solon.policy.precedence import Judged, PrecedenceGovernor
 from solon.policy.types import Action, Ladder, State, TextRequest, Verdict
 
@@ -115,6 +117,7 @@ class Governor:
         self._state: State | None = None
         self._book: Book | None = None
         self._state_text, self._state_digest = Written(), ""
+        self._shown: tuple[Any, ...] = (-1,)  # the mark of the last state that moved the ladder
         if ledger is not None:
             self._enact(ledger, change)
             self._remember(ledger)
@@ -147,6 +150,9 @@ class Governor:
         saved = ledger.of_kind("ladder", newest=1)
         if saved:
             self.ladder = ladder_of(saved[0].record["body"]["state"])
+        states = ledger.of_kind("state", newest=1)
+        if states:
+            self._shown = shown(parse_state(states[0].record["body"]["state"]))
         for entry in ledger.of_kind("decision", newest=1000):
             body = entry.record["body"]
             self._keep(sent_of(body, parse_action(body["action"])))
@@ -261,6 +267,8 @@ class Governor:
         earlier, noted = self._take(state) if fresh else ([], [])
         book = self._book
         assert book is not None
+        if fresh:
+            self._watch(state, book)
         sent_at = received(action, book)
         stopped = self.switch is not None and self.switch.stopped
         if stopped and self.ledger is not None:
@@ -374,16 +382,34 @@ class Governor:
     def observe(self, seen: Observation) -> tuple[Event, ...]:
         """Move the ladder; what changed is logged. A confirmed kill stops the switch first and is logged second."""
         with self._turns.held():
-            self.ladder, events = step(self.ladder, seen, self.judge.rules)
-            killed = any(event.kind == "rung" and event.after == Ladder.killed for event in events)
-            if killed and self.switch is not None and seen.command != "stop":
-                self.switch.trigger("ladder", {"events": [event.text for event in events]}, self.ledger)
-            if events and self.ledger is not None:
-                told = [{"kind": e.kind, "text": e.text, "before": e.before.name, "after": e.after.name} for e in events]
-                self.ledger.append("ladder", {"state": ladder_record(self.ladder), "events": told})
+            events, entry = self._move(seen)
+            if entry and self.ledger is not None:
+                self.ledger.append("ladder", entry)
             if any(event.kind == "rung" for event in events):
                 self._book = None  # a book keeps the highest rung it has seen
             return events
+
+    def _watch(self, state: State, book: Book) -> None:
+        """A new mark of the account moves the ladder, where there is a ledger to latch it in. The same mark again is none."""
+        mark, seen = shown(state), observation_of(book, self.now())
+        if self.ledger is None or seen is None or mark == self._shown or mark[0] < self._shown[0]:
+            return
+        self._shown = mark
+        entry = self._move(seen)[1]
+        if entry:
+            self._log("ladder", entry)
+
+    def _move(self, seen: Observation) -> tuple[tuple[Event, ...], dict[str, Any]]:
+        """Step the ladder; what happened, and what the log should hold of it (nothing where nothing changed)."""
+        before = self.ladder
+        self.ladder, events = step(before, seen, self.judge.rules)
+        killed = any(event.kind == "rung" and event.after == Ladder.killed for event in events)
+        if killed and self.switch is not None and seen.command != "stop":
+            self.switch.trigger("ladder", {"events": [event.text for event in events]}, self.ledger)
+        if not events and self.ladder.breakdowns == before.breakdowns:
+            return events, {}
+        told = [{"kind": e.kind, "text": e.text, "before": e.before.name, "after": e.after.name} for e in events]
+        return events, {"state": ladder_record(self.ladder), "events": told}
 
     def stop(self, envelope: Envelope) -> tuple[Event, ...]:
         """Stop by one signature. Raises StopRefused."""
