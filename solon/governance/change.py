@@ -6,11 +6,13 @@ import math
 from fractions import Fraction
 from typing import Any, Literal
 
-from solon.constitution import Constitution
+from solon.constitution import Constitution, parse_text, render
 from solon.errors import ConstitutionError
+from solon.governance.refusals import refusal_logged
 from solon.governance.registry import Registry
 from solon.ledger.dsse import Envelope, read, seal
 from solon.ledger.keys import PrivateKey
+from solon.ledger.storage import Ledger
 
 
 def keys_needed(what: Literal["resume", "change"], registry: Registry, constitution: Constitution) -> int:
@@ -74,3 +76,40 @@ def check_change(
             mend="let more sign",
         )
     return envelope.as_dict()
+
+
+def put_in_force(
+    constitution: Constitution, ledger: Ledger, registry: Registry | None, change: Envelope | None, now: int
+) -> None:
+    """Log a constitution when it is new to a ledger.
+
+    Raises:
+        ConstitutionError: an older version than the ledger has seen, or, with a registry, a change that was not signed.
+    """
+    seen = [entry.record["body"] for entry in ledger.of_kind("constitution")]
+    old = seen[-1] if seen else None
+    if old is not None and old["hash"] == constitution.hash:
+        return
+    highest = max((body["version"] for body in seen if body["id"] == constitution.id), default=0)
+    known = any(body["hash"] == constitution.hash and body["version"] == highest for body in seen)
+    if constitution.version <= highest and not known:
+        raise ConstitutionError(
+            f"{constitution.id}: expected a version above {highest}, which the ledger has seen; got {constitution.version} with "
+            "other words",
+            mend="raise the version, or use another ledger",
+        )
+    new = constitution.hash
+    body = {"id": constitution.id, "version": constitution.version, "hash": new, "text": render(constitution)}
+    if old is not None and registry is not None:
+        before = parse_text(old["text"], "the ledger's constitution")  # what stands says how many must sign
+        needed = max(keys_needed("change", registry, each) for each in (before, constitution))
+        with refusal_logged(ledger, constitution=new):
+            body["change"] = check_change(registry, change, old["hash"], new, now, needed)
+    ledger.append("constitution", body)
+
+
+def tightened_since(ledger: Ledger) -> list[dict[str, str]]:
+    """What was tightened under the constitution that is in force, in order."""
+    enacted = ledger.of_kind("constitution", newest=1)
+    later = (entry for entry in ledger.of_kind("tightening") if enacted and entry.index > enacted[0].index)
+    return [entry.record["body"]["limits"] for entry in later]

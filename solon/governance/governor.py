@@ -9,16 +9,16 @@ allowed but that the state does not show yet, single use of action ids, and the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from solon.constitution import Constitution, load, parse_text, render
+from solon.constitution import Constitution, load
 from solon.errors import ConstitutionError, InputError, IntegrityError, SolonError
-from solon.governance.change import check_change, keys_needed
+from solon.governance.change import keys_needed, put_in_force, tightened_since
 from solon.governance.deciding import (
     PARKED,
     Given,
@@ -42,6 +42,7 @@ from solon.governance.deciding import (
     throttles,
 )
 from solon.governance.killswitch import ResumeRefused, Switch
+from solon.governance.learning import check_tightening
 from solon.governance.logged import decision_text, state_text
 from solon.governance.refusals import refusal_logged
 from solon.governance.registry import Registry
@@ -58,6 +59,7 @@ from solon.policy.ladder import state_of as ladder_of
 from solon.policy.ladder import state_record as ladder_record
 from solon.policy.parsing import action_record, parse_action, parse_state, request_record, state_record
 from solon.policy.precedence import Judged, PrecedenceGovernor
+from solon.policy.rules import tightened_rules
 from solon.policy.types import Action, Ladder, State, TextRequest, Verdict
 
 RE_ENABLE_FIELDS = {"network", "agent", "symbol", "issued_at"}
@@ -106,6 +108,7 @@ class Governor:
         if pinned and pinned != self.hash:
             raise IntegrityError(f"constitution: expected {pinned[:12]}…, got {self.hash[:12]}…", mend="load the pinned version")
         self.judge = Judge.of(self.constitution)
+        self.tightened: dict[str, str] = {}
         self.precedence = PrecedenceGovernor(self.constitution)
         self.ledger, self.switch, self.registry, self.reviews, self.now = ledger, switch, registry, reviews, now
         self.ladder = LadderState()
@@ -119,34 +122,15 @@ class Governor:
         self._state_text, self._state_digest = Written(), ""
         self._shown: tuple[Any, ...] = (-1,)  # the mark of the last state that moved the ladder
         if ledger is not None:
-            self._enact(ledger, change)
+            put_in_force(self.constitution, ledger, self.registry, change, self.now())
             self._remember(ledger)
 
     # --- opening -------------------------------------------------------------------------------------------------------
 
-    def _enact(self, ledger: Ledger, change: Envelope | None) -> None:
-        """Log the constitution when it is new here; refuse a rollback and, with a registry, a change that was not signed."""
-        c, seen = self.constitution, [entry.record["body"] for entry in ledger.of_kind("constitution")]
-        old = seen[-1] if seen else None
-        if old is not None and old["hash"] == self.hash:
-            return
-        highest = max((body["version"] for body in seen if body["id"] == c.id), default=0)
-        known = any(body["hash"] == self.hash and body["version"] == highest for body in seen)
-        if c.version <= highest and not known:
-            raise ConstitutionError(
-                f"{c.id}: expected a version above {highest}, which the ledger has seen; got {c.version} with other words",
-                mend="raise the version, or use another ledger",
-            )
-        body = {"id": c.id, "version": c.version, "hash": self.hash, "text": render(c)}
-        if old is not None and self.registry is not None:
-            before = parse_text(old["text"], "the ledger's constitution")  # what stands says how many must sign
-            needed = max(keys_needed("change", self.registry, each) for each in (before, c))
-            with refusal_logged(ledger, constitution=self.hash):
-                body["change"] = check_change(self.registry, change, old["hash"], self.hash, self.now(), needed)
-        ledger.append("constitution", body)
-
     def _remember(self, ledger: Ledger) -> None:
-        """The latched ladder, and orders allowed lately."""
+        """The latched ladder, what was tightened under this constitution, and orders allowed lately."""
+        for limits in tightened_since(ledger):
+            self._tighten(limits)
         saved = ledger.of_kind("ladder", newest=1)
         if saved:
             self.ladder = ladder_of(saved[0].record["body"]["state"])
@@ -410,6 +394,24 @@ class Governor:
             return events, {}
         told = [{"kind": e.kind, "text": e.text, "before": e.before.name, "after": e.after.name} for e in events]
         return events, {"state": ladder_record(self.ladder), "events": told}
+
+    def tighten(self, changes: Mapping[str, str]) -> None:
+        """Judge by tighter values of some limits (decimal text) from now on. In the ledger when this returns; a new constitution,
+        which several have to sign, is the only way back.
+
+        Raises:
+            InputError: a value is looser than the one in force, or no limit that orders are judged by.
+        """
+        with self._turns.held(), refusal_logged(self.ledger, tighten=dict(changes)):
+            check_tightening(self.constitution, changes, self.tightened)
+            tightened_rules(self.judge.rules, changes)
+            if self.ledger is not None:
+                self.ledger.append("tightening", {"constitution": self.hash, "limits": dict(changes)})
+            self._tighten(changes)
+
+    def _tighten(self, changes: Mapping[str, str]) -> None:
+        self.tightened |= changes
+        self.judge = Judge.of(tightened_rules(self.judge.rules, changes))
 
     def stop(self, envelope: Envelope) -> tuple[Event, ...]:
         """Stop by one signature. Raises StopRefused."""

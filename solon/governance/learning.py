@@ -3,16 +3,20 @@
     review = review_trades(returns, constitution)      # newest last; compares the last ten with all before
     review.text(); review.adaptation_rate; review.tightening
 
+`solon.governance.performance` reviews every tenth trade of an agent, and lets the governor judge by what was tightened.
+
 Ten trades prove little, so "not enough evidence" is a common and proper answer. Intervals: Wilson (1927) for the win rate; Lo
 (2002), "The Statistics of Sharpe Ratios", for the Sharpe ratio. Change of win rate: Fisher's exact test. Change of regime: the
 permutation CUSUM test (Antoch and Huskova, 2001) for the mean and for the size of returns, each at half the stated false-alarm
-rate; exact for exchangeable returns, and too eager where volatility clusters, as in daily prices it does.
+rate; exact for exchangeable returns, and too eager where volatility clusters, as in daily prices it does. The rate is that of one
+look: whoever looks at a steady series every ten trades sees a false alarm sooner or later.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from fractions import Fraction
@@ -25,7 +29,8 @@ Finding = Literal["degraded", "improved", "no_evidence", "too_few"]
 CONFIDENCE = 0.95
 FALSE_ALARMS = 0.05
 PERMUTATIONS = 1999
-LEAST_REGIME = 20
+_NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
+LEAST_REGIME, MOST_REGIME = 20, 500  # returns that the test for a change of regime looks at
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,7 @@ def _finite(returns: Sequence[float]) -> None:
 
 
 def regime(returns: Sequence[float], *, false_alarm_rate: float = FALSE_ALARMS, seed: int = 0) -> Regime:
-    """Whether mean or size of the returns changed at some point (permutation CUSUM test; see the module).
+    """Whether mean or size of the last 500 returns changed at some point (permutation CUSUM test; see the module).
 
     Raises:
         InputError: a return that is not finite.
@@ -137,18 +142,20 @@ def regime(returns: Sequence[float], *, false_alarm_rate: float = FALSE_ALARMS, 
             False, None, "", None, false_alarm_rate,
             f"Not enough evidence: {len(returns)} returns, the test for a change of regime needs {LEAST_REGIME}.",
         )  # fmt: skip
-    values = np.asarray(returns, dtype=float)
+    earlier = max(0, len(returns) - MOST_REGIME)
+    values = np.asarray(returns[earlier:], dtype=float)
     series = {"mean": values, "size": np.abs(values - np.median(values))}
     rng = np.random.default_rng(seed)
     found = {what: _permutation(row, rng) for what, row in series.items()}
     what = min(found, key=lambda name: found[name][0])
-    p, place = min(1.0, 2 * found[what][0]), found[what][1]
+    p, place = min(1.0, 2 * found[what][0]), earlier + found[what][1]
     if p > false_alarm_rate:
-        text = f"No change of regime shown (p = {p:.3f}; false alarms in at most {false_alarm_rate:.0%} of steady series)."
+        often = f"at most {false_alarm_rate:.0%} of steady series at one look"
+        text = f"No change of regime shown (p = {p:.3f}; false alarms in {often})."
         return Regime(False, p, "", None, false_alarm_rate, text)
     text = (
         f"The {'level' if what == 'mean' else 'size'} of returns changed after trade {place} (p = {p:.3f}; false alarms in "
-        f"at most {false_alarm_rate:.0%} of steady series). Lag so far: {len(returns) - place} trades."
+        f"at most {false_alarm_rate:.0%} of steady series at one look). Lag so far: {len(returns) - place} trades."
     )
     return Regime(True, p, what, place, false_alarm_rate, text)  # type: ignore[arg-type]
 
@@ -169,13 +176,21 @@ def _permutation(values: Any, rng: Any) -> tuple[float, int]:
     return (1 + beyond) / (PERMUTATIONS + 1), int(observed.argmax()) + 1
 
 
-def review_trades(returns: Sequence[float], constitution: Any, *, rate: Fraction | None = None, periods: float = 1.0) -> Review:
+def review_trades(
+    returns: Sequence[float],
+    constitution: Any,
+    *,
+    rate: Fraction | None = None,
+    periods: float = 1.0,
+    tightened: Mapping[str, str] | None = None,
+) -> Review:
     """Review the last interval of trades against all before it.
 
     Args:
         returns: one number per closed trade, oldest first.
         constitution: supplies the interval, the range of the rate, the Sharpe threshold; may switch the regime test off.
         rate: the current adaptation rate; the middle of the range where None.
+        tightened: limits that earlier reviews tightened (decimal text); this one goes on from there.
 
     Raises:
         InputError: a return that is not finite, or a rate outside the range.
@@ -191,7 +206,7 @@ def review_trades(returns: Sequence[float], constitution: Any, *, rate: Fraction
     steady = Regime(False, None, "", None, FALSE_ALARMS, "The constitution switches the test for a change of regime off.")
     shift = regime(returns) if constitution.value("regime_detection_enabled", True) else steady
     chosen, reasons = _adapt(finding, poor, shift, (low, current, high))
-    tightening = _tighter(constitution, chosen) if poor or finding == "degraded" else {}
+    tightening = _tighter(constitution, chosen, tightened or {}) if poor or finding == "degraded" else {}
     return Review(finding, before, now, p, poor, shift, chosen, tightening, (why, *reasons))
 
 
@@ -225,27 +240,32 @@ def _adapt(finding: Finding, poor: bool, shift: Regime, rates: tuple[Fraction, F
     return current, ["Nothing is shown: keep the rate, gather more trades."]
 
 
-def _tighter(constitution: Any, rate: Fraction) -> dict[str, str]:
+def _tighter(constitution: Any, rate: Fraction, tightened: Mapping[str, str]) -> dict[str, str]:
     """Size and risk per trade reduced by the adaptation rate (never below the key's plausible range)."""
     found = {}
     for key in ("max_risk_per_trade_pct", "max_position_size_pct"):
         value = constitution.value(key)
         if value is not None:
-            new = (Decimal((Fraction(value) * (1 - rate)).numerator) / (Fraction(value) * (1 - rate)).denominator).quantize(
-                Decimal("0.01"), rounding=ROUND_FLOOR
-            )
-            found[key] = format(max(new, KEYS[key].low or new), "f")
-    return check_tightening(constitution, found)
+            aim = Fraction(tightened.get(key, value)) * (1 - rate)
+            new = (Decimal(aim.numerator) / aim.denominator).quantize(Decimal("0.01"), rounding=ROUND_FLOOR)
+            new = max(new, KEYS[key].low or new)
+            if new < Fraction(tightened.get(key, value)):
+                found[key] = format(new, "f")
+    return check_tightening(constitution, found, tightened)
 
 
-def check_tightening(constitution: Any, changes: dict[str, str]) -> dict[str, str]:
+def check_tightening(constitution: Any, changes: Mapping[str, str], tightened: Mapping[str, str] | None = None) -> dict[str, str]:
     """The changes, when each of them tightens; the gate through which learning alone may go.
+
+    Args:
+        tightened: values that were tightened before, and that count instead of the constitution's.
 
     Raises:
         InputError: one would loosen a limit, add an unknown one, or has no tighter direction; that takes k-of-n signatures.
     """
+    before = tightened or {}
     for key, text in changes.items():
-        known, old = KEYS.get(key), constitution.value(key) if key in KEYS else None
+        known, old = KEYS.get(key), before.get(key, constitution.value(key)) if key in KEYS else None
         if (
             known is None
             or old is None
@@ -254,13 +274,15 @@ def check_tightening(constitution: Any, changes: dict[str, str]) -> dict[str, st
             or known.tighter not in ("lower", "higher")
         ):
             raise InputError(f"{key}: expected a numeric limit that the constitution sets", mend="let k-of-n sign the change")
+        if not _NUMBER.fullmatch(text):
+            raise InputError(f"{key}: expected a decimal number, got {text!r}", mend="write it like 12.5")
         new, was = Fraction(text), Fraction(old)
         if (new > was) if known.tighter == "lower" else (new < was):
             raise InputError(
                 f"{key}: expected a value no looser than {old}, got {text}",
                 mend="loosening takes k-of-n signatures, not learning",
             )
-    return changes
+    return dict(changes)
 
 
 def weight_proposal(records: dict[str, tuple[int, int]], weights: dict[str, Fraction], rate: Fraction) -> dict[str, str]:

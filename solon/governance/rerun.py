@@ -19,9 +19,10 @@ from solon.policy.assess import Judge
 from solon.policy.book import Book
 from solon.policy.parsing import parse_action, parse_request, parse_state
 from solon.policy.precedence import Judged, PrecedenceGovernor
+from solon.policy.rules import tightened_rules
 from solon.policy.types import Action, Ladder, State, Verdict
 
-KINDS = ("constitution", "state", "decision", "request", "throttle", "re_enable")
+KINDS = ("constitution", "tightening", "state", "decision", "request", "throttle", "re_enable")
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,11 @@ class _Past:
             raise IntegrityError(f"entry {index}: the constitution's text does not give its hash", mend="restore the ledger")
         self.judges[body["hash"]] = Judge.of(found)
         self.readers[body["hash"]] = PrecedenceGovernor(found)
+
+    def tighten(self, body: dict[str, Any]) -> None:
+        """From here on decisions under this constitution went by tighter limits."""
+        name = body["constitution"]
+        self.judges[name] = Judge.of(tightened_rules(self.judges[name].rules, body["limits"]))
 
     def decide(self, body: dict[str, Any]) -> tuple[Action, Verdict]:
         action = parse_action(body["action"])
@@ -133,6 +139,8 @@ def _taken_in(past: _Past, kind: str, body: dict[str, Any], index: int, exact: b
     """One entry: remembered, or decided again."""
     if kind == "constitution":
         past.enact(body, index)
+    elif kind == "tightening":
+        past.tighten(body)
     elif kind == "state":
         if digest(body["state"]) != body["digest"]:
             raise IntegrityError(f"entry {index}: the state does not give its digest", mend="restore the ledger")

@@ -7,7 +7,7 @@ seconds in microseconds; counts as they are. A bound that is no whole number of 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from functools import cached_property
@@ -103,6 +103,25 @@ def compile_rules(constitution: Any, **settings: Any) -> Rules:
     _fill_aliases(bounds, shown)
     principles = tuple((p.id, p.text or p.title) for p in getattr(constitution, "principles", ()))
     return Rules(bounds, flags, shown, tuple(custom), digest, principles, **settings)
+
+
+def tightened_rules(rules: Rules, values: Mapping[str, str]) -> Rules:
+    """The same rules with other values for some bounds (decimal text). Whether they are tighter is for the caller to check.
+
+    Raises:
+        ConstitutionError: no bound of these rules, or finer than a basis point.
+    """
+    bounds, shown = dict(rules.bounds), dict(rules.shown)
+    for key, text in values.items():
+        if key not in bounds or key not in KEYS:
+            raise ConstitutionError(f"{key}: expected a bound that orders are judged by, got another key", mend="remove it")
+        unit = KEYS[key].unit
+        bounds[key], shown[key] = _scaled(key, _number(key, text), unit), (_shown(Decimal(text)), unit)
+    found = replace(rules, bounds=bounds, shown=shown)
+    levels = [level for level, _, _ in found.rungs]
+    if levels != sorted(levels):
+        raise ConstitutionError("the ladder's thresholds: expected them in order, got another", mend="change them together")
+    return found
 
 
 def _limits(constitution: Any) -> tuple[Iterable[Any], str]:
