@@ -77,9 +77,14 @@ def _answer(ticket: str, home: Path, key: Path, answer: Any, as_json: bool) -> N
     private = read_private(key)
     with Home(home).reviews() as queue:
         found = queue.ticket(ticket)
-        queue.answer(sign_answer(queue.registry.network, found, answer, [private], queue.now()))
-        record = _ticket(found, queue.now())
-    emit(record) if as_json else _print_ticket(record)
+        taken = queue.hand_in(sign_answer(queue.registry.network, found, answer, [private], queue.now()))
+        record = {**_ticket(found, queue.now()), "taken": taken}
+    if as_json:
+        emit(record)
+        return
+    _print_ticket(record)
+    if not taken:
+        print("  handed in: another process writes the ledger, and takes the answer up when it next looks")
 
 
 def review_approve(ticket: str, key: OneKey, home: Folder = HOME, as_json: JsonFlag = False) -> None:

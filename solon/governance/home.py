@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from solon.constitution import Constitution, load, parse_text
-from solon.errors import InputError, IntegrityError, SolonError
+from solon.errors import EnvironmentRefused, InputError, IntegrityError, SolonError
 from solon.governance.change import NotSigned, sign_change
 from solon.governance.governor import Governor
 from solon.governance.killswitch import StopRefused, Switch
@@ -116,6 +116,7 @@ class Home:
         self.ledger_path = self.folder / "ledger.db"
         self.switch_path = self.folder / "switch.db"
         self.registry_path = self.folder / "registry.json"
+        self.inbox = self.folder / "answers"
 
     def registry(self) -> Registry:
         """The registry. Raises InputError where there is none."""
@@ -178,7 +179,7 @@ class Home:
                 constitution = parse_text(last[0].record["body"]["text"], "the ledger's constitution") if last else "trading"
             registry = self.registry() if self.registry_path.exists() else None
             self._no_rollback(ledger, registry)
-            reviews = ReviewQueue(ledger, registry) if registry is not None else None
+            reviews = ReviewQueue(ledger, registry, inbox=self.inbox) if registry is not None else None
             yield Governor(constitution, ledger=ledger, switch=switch, registry=registry, reviews=reviews, change=change)
         finally:
             ledger.close()
@@ -222,12 +223,17 @@ class Home:
 
     @contextmanager
     def reviews(self) -> Iterator[ReviewQueue]:
-        """The review queue."""
+        """The review queue; for reading, and answers that are left in its inbox, while another process writes the ledger."""
         registry = self.registry()
-        ledger = open_ledger(self.ledger_path)
+        try:
+            ledger = open_ledger(self.ledger_path, wait=0.5)
+        except EnvironmentRefused as error:
+            if error.code != "in_use":
+                raise
+            ledger = read_ledger(self.ledger_path)
         try:
             self._no_rollback(ledger, registry)
-            yield ReviewQueue(ledger, registry)
+            yield ReviewQueue(ledger, registry, inbox=self.inbox)
         finally:
             ledger.close()
 
@@ -245,7 +251,8 @@ class Home:
                     f"{self.registry_path}: expected an epoch above {seen['epoch']}, got {registry.epoch}: an old or another one",
                     mend="restore the newest",
                 )
-        ledger.append("registry_seen", {"epoch": registry.epoch, "digest": registry.digest, "network": registry.network})
+        if ledger.key is not None:
+            ledger.append("registry_seen", {"epoch": registry.epoch, "digest": registry.digest, "network": registry.network})
 
 
 # --- registry files ---------------------------------------------------------------------------------------------------------

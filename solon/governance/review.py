@@ -4,6 +4,9 @@
     queue.answer(signed_envelope)         # by people who may approve; one denial denies
     queue.use(ticket.id, action_record)   # once, for exactly that action, before the deadline
 
+One process writes the ledger. People at other terminals leave their answers in its inbox, where every use and every look at what
+is pending takes them up.
+
 Highest severity first, then the larger exposure. Of the tickets of an hour, decided or not, only so many of the highest are put
 before people; the rest is parked, which is a denial. So a flood of small requests neither wears people out nor keeps a large one
 from them. All of it is in the ledger.
@@ -11,29 +14,33 @@ from them. All of it is in the ledger.
 
 from __future__ import annotations
 
+import json
 import statistics
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Literal
 
-from solon.errors import CheckFailed, InputError, IntegrityError
+from solon.errors import CheckFailed, EnvironmentRefused, InputError, IntegrityError, SolonError
 from solon.governance.refusals import refusal_logged
-from solon.governance.registry import Registry
+from solon.governance.registry import Member, Registry
 from solon.governance.votes import SKEW
 from solon.ledger.canonical import digest
 from solon.ledger.clocks import Steady, clock, uptime
 from solon.ledger.dsse import Envelope, read, seal
 from solon.ledger.keys import PrivateKey
 from solon.ledger.storage import AlreadyUsed, Ledger
+from solon.policy.parsing import strict_json
 from solon.policy.types import Severity
 
 Outcome = Literal["PENDING", "APPROVED", "DENIED", "EXPIRED", "PARKED"]
 HOUR = 3_600_000_000
 DEADLINE = 900_000_000
 LONGEST = 24 * HOUR
+LARGEST = 65_536  # bytes of an answer in the inbox
 KINDS = {"network": str, "ticket": str, "action": str, "answer": str, "issued_at": int}
 
 
@@ -97,10 +104,11 @@ class ReviewQueue:
         *,
         cap: int = 30,
         cap_agent: int = 10,
+        inbox: Path | None = None,
         now: Callable[[], int] = clock,
         ticks: Callable[[], int] = uptime,
     ) -> None:
-        self.ledger, self.registry, self.cap, self.cap_agent = ledger, registry, cap, cap_agent
+        self.ledger, self.registry, self.cap, self.cap_agent, self.inbox = ledger, registry, cap, cap_agent, inbox
         self.now = Steady(now, ticks, least=ledger.last_time)
         self.tickets: dict[str, Ticket] = {}
         self._asked: Counter[str] = Counter()  # tickets for one action
@@ -171,25 +179,42 @@ class ReviewQueue:
             AnswerRefused: not signed by people who may approve, about another action, or too late.
         """
         with self._lock, refusal_logged(self.ledger, answer=envelope):
-            record = self._read(envelope)
-            ticket = self.ticket(record["ticket"])
-            at = self.now()
-            people = self.registry.holders("approve", envelope.signers)
-            if not people:
-                raise AnswerRefused("power", "answer: expected a signature of a member who may approve", mend="let one sign")
-            if record["action"] != ticket.bound:
-                raise AnswerRefused(
-                    "other_action", "answer: it names another action than the ticket", mend="read it and sign anew"
-                )
-            if record["issued_at"] > at + SKEW:
-                raise AnswerRefused("early", "answer: it comes from the future", mend="set the clock")
-            if ticket.outcome(at) != "PENDING":
-                raise AnswerRefused("decided", f"answer: the ticket is {ticket.outcome(at)}", mend="ask again with a new ticket")
+            record, ticket, people, at = self._check(envelope)
             by = [member.id for member in people]
             body = {"answer": envelope.as_dict(), "at": at, "by": by}
             self.ledger.append("review_answer", body, once=f"answer:{digest(envelope.as_dict())}")
             self._apply(ticket, record, by, [member.key for member in people], at)
             return ticket
+
+    def hand_in(self, envelope: Envelope) -> bool:
+        """`answer`, or leave the answer in the inbox where another process writes the ledger. Returns whether it was taken."""
+        if self.ledger.key is not None or self.inbox is None:
+            self.answer(envelope)
+            return True
+        self._check(envelope)
+        self.inbox.mkdir(parents=True, exist_ok=True)
+        place = self.inbox / f"{digest(envelope.as_dict())[:32]}.json"
+        place.with_suffix(".new").write_text(json.dumps(envelope.as_dict()), encoding="utf-8")
+        place.with_suffix(".new").replace(place)
+        return False
+
+    def _collect(self) -> None:
+        """Take up what was left in the inbox; what is refused is logged, and removed as well."""
+        if self.inbox is None or self.ledger.key is None or not self.inbox.is_dir():
+            return
+        for place in sorted(self.inbox.glob("*.json")):
+            try:
+                self._take_up(place.read_bytes()[:LARGEST])
+            except (EnvironmentRefused, OSError):
+                return  # the ledger takes nothing now: later
+            except SolonError:
+                pass
+            place.unlink(missing_ok=True)
+
+    def _take_up(self, data: bytes) -> None:
+        with refusal_logged(self.ledger, answer=data):
+            envelope = read(strict_json(data, "answer"), "approval")
+        self.answer(envelope)
 
     def _read(self, envelope: Envelope) -> dict[str, Any]:
         try:
@@ -207,6 +232,21 @@ class ReviewQueue:
             raise AnswerRefused("malformed", "answer: expected approve or deny, signed, of this network", mend="solon review")
         return record
 
+    def _check(self, envelope: Envelope) -> tuple[dict[str, Any], Ticket, tuple[Member, ...], int]:
+        """The answer, its ticket, who answers, and when."""
+        record = self._read(envelope)
+        ticket, at = self.ticket(record["ticket"]), self.now()
+        people = self.registry.holders("approve", envelope.signers)
+        if not people:
+            raise AnswerRefused("power", "answer: expected a signature of a member who may approve", mend="let one sign")
+        if record["action"] != ticket.bound:
+            raise AnswerRefused("other_action", "answer: it names another action than the ticket", mend="read it and sign anew")
+        if record["issued_at"] > at + SKEW:
+            raise AnswerRefused("early", "answer: it comes from the future", mend="set the clock")
+        if ticket.outcome(at) != "PENDING":
+            raise AnswerRefused("decided", f"answer: the ticket is {ticket.outcome(at)}", mend="ask again with a new ticket")
+        return record, ticket, people, at
+
     def _apply(self, ticket: Ticket, record: Mapping[str, Any], names: list[str], keys: list[str], at: int) -> None:
         """A denial stays whoever left since; approvals are counted by keys that may approve now."""
         if record["answer"] == "deny":
@@ -223,6 +263,7 @@ class ReviewQueue:
             NotApproved: with why.
         """
         with self._lock:
+            self._collect()
             ticket, at = self.ticket(name), self.now()
             outcome = ticket.outcome(at)
             if outcome != "APPROVED":
@@ -246,6 +287,8 @@ class ReviewQueue:
 
     def pending(self) -> list[Ticket]:
         """What waits for a person, most dangerous first."""
+        with self._lock:
+            self._collect()
         at = self.now()
         return sorted((t for t in self.tickets.values() if t.outcome(at) == "PENDING"), key=lambda t: t.rank, reverse=True)
 

@@ -433,7 +433,7 @@ def _hold(path: Path, wait: float) -> int:
             if time.monotonic() >= deadline:
                 os.close(handle)
                 raise EnvironmentRefused(
-                    f"{path}: another process writes this ledger", mend="wait for it, or use another ledger"
+                    f"{path}: another process writes this ledger", mend="wait for it, or use another ledger", code="in_use"
                 ) from None
             time.sleep(0.005)
 

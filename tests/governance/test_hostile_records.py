@@ -17,6 +17,7 @@ from solon.errors import InputError, IntegrityError
 from solon.governance import certificate as certificates
 from solon.governance.council import Council, NotExecutable
 from solon.governance.governor import Governor
+from solon.governance.home import Home
 from solon.governance.killswitch import StopRefused, Switch, sign_resume, sign_stop
 from solon.governance.knowledge import Knowledge, KnowledgeRefused, sign_endorsement, sign_item, sign_revocation
 from solon.governance.registry import Registry, RegistryRefused, follow
@@ -431,6 +432,41 @@ def test_an_order_that_is_parked_is_denied_and_replays_so(tmp_path: Path) -> Non
         assert "PARKED" in found[2].path[-1]
         report = rerun(book)
         assert report.same == report.decisions == 4
+
+
+def test_people_answer_while_another_process_holds_the_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> tuple[int, dict[str, Any]]:
+        monkeypatch.setattr(sys, "argv", ["solon", *words, "--json"])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return int(end.value.code or 0), json.loads(capsys.readouterr().out)
+
+    for name in ("olga", "omar", "ann"):
+        run("keys", "generate", name)
+    people = [f"--member={n}=keys/{n}.pub:{'agent' if n == 'ann' else 'operator'}" for n in ("olga", "omar", "ann")]
+    run("keys", "register", *people, "--sign", "keys/olga.key", "--sign", "keys/omar.key")
+    with Home("governance").governor("trading") as governor:
+        queue = governor.reviews
+        assert queue is not None
+        tickets = [queue.request({"id": name}, reason="r").id for name in "xy"]
+        assert [ticket["id"] for ticket in run("review", "list")[1]["pending"]] == tickets
+        assert run("review", "approve", tickets[0], "--key", "keys/ann.key")[0] == 2, "who may not, leaves nothing"
+        assert not list(Path("governance").glob("answers/*"))
+        for ticket, answer in zip(tickets, ("approve", "deny"), strict=True):
+            code, said = run("review", answer, ticket, "--key", "keys/olga.key")
+            assert (code, said["taken"], said["outcome"]) == (0, False, "PENDING")
+        Path("governance/answers/junk.json").write_text("{")
+        Path("governance/answers/other.json").write_text(json.dumps(seal("vote", {"x": "1"}, OPERATORS).as_dict()))
+        queue.use(tickets[0], {"id": "x"})
+        with pytest.raises(NotApproved, match="DENIED"):
+            queue.use(tickets[1], {"id": "y"})
+        assert not list(Path("governance").glob("answers/*"))
+    kinds = [entry["kind"] for entry in run("ledger", "show", "governance/ledger.db")[1]["entries"]]
+    assert kinds.count("review_answer") == 2 and kinds.count("refusal") == 2 and kinds.count("review_used") == 1
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
