@@ -12,6 +12,7 @@ Everything is logged before it takes effect; after a restart the council is rebu
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -20,16 +21,19 @@ from typing import Any
 from solon.errors import CheckFailed, InputError, IntegrityError
 from solon.governance import certificate as certificates
 from solon.governance.killswitch import Switch
+from solon.governance.refusals import refusal_logged
 from solon.governance.registry import Registry, follow
 from solon.governance.votes import Vote, VoteRefused, check, evidence, guilty, vote_of
 from solon.ledger.canonical import digest
 from solon.ledger.clocks import Steady, clock, uptime
-from solon.ledger.dsse import Envelope, read
+from solon.ledger.dsse import Envelope, read, seal
+from solon.ledger.keys import PrivateKey
 from solon.ledger.storage import AlreadyUsed, Ledger
 from solon.policy.council import PROPOSAL, ActionOrder, Counted, Mode, Tally, tally
 from solon.policy.council import Vote as Ballot
 
 LONGEST_SLOT = 3_600_000_000
+LIFT_FIELDS = {"network", "epoch", "slot", "vetoes", "expires_at"}
 
 
 class NotExecutable(CheckFailed):
@@ -41,7 +45,7 @@ class NotExecutable(CheckFailed):
 @dataclass
 class Slot:
     """One question put to the vote. `received` counts, `signed` is the first vote of each key whether it counts or not;
-    `frozen` after an equivocation; `until` microseconds.
+    `lifted` vetoes by key, with who lifted them; `frozen` after an equivocation; `until` microseconds.
     """
 
     name: str
@@ -51,9 +55,32 @@ class Slot:
     received: dict[str, tuple[Envelope, Vote]] = field(default_factory=dict)
     signed: dict[str, tuple[Envelope, Vote]] = field(default_factory=dict)
     refused: list[tuple[str, str]] = field(default_factory=list)
+    lifted: dict[str, str] = field(default_factory=dict)
     frozen: str = ""
     closed: bool = False
     executed: bool = False
+
+    @property
+    def vetoes(self) -> list[str]:
+        """Keys that vetoed, lifted or not."""
+        return sorted(key for key, (_, vote) in self.received.items() if vote.decision == "veto")
+
+    @property
+    def standing_vetoes(self) -> list[str]:
+        return [key for key in self.vetoes if key not in self.lifted]
+
+
+def lift_record(registry: Registry, slot: Slot, expires_at: int) -> dict[str, Any]:
+    """What is signed to lift the vetoes that stand on a slot."""
+    vetoes = [digest(slot.received[key][1].record) for key in slot.standing_vetoes]
+    return {
+        "network": registry.network, "epoch": registry.epoch, "slot": slot.name, "vetoes": vetoes, "expires_at": expires_at,
+    }  # fmt: skip
+
+
+def sign_veto_lift(registry: Registry, slot: Slot, keys: list[PrivateKey], expires_at: int) -> Envelope:
+    """Lift the vetoes that stand on a slot: signed by people who may resume; others may add their signatures."""
+    return seal("veto-lift", lift_record(registry, slot, expires_at), keys)
 
 
 class Council:
@@ -132,7 +159,7 @@ class Council:
             check(vote, self.current, self.constitution, self.now())
             if vote.key in slot.received:
                 raise VoteRefused("duplicate", f"vote: {self._name(vote.key)} has voted already", mend="nothing to do")
-            if slot.closed or self.now() >= slot.until:
+            if self.now() >= slot.until or (slot.closed and vote.decision != "veto"):  # a veto blocks until the slot's end
                 raise VoteRefused("closed", f"vote: the slot {slot.name!r} is closed", mend="vote in the next slot")
             if vote.proposal != slot.digest:
                 raise VoteRefused("proposal", "vote: on another proposal than the slot's", mend="read the slot's proposal")
@@ -173,7 +200,7 @@ class Council:
         """Count what is there, with every vote and why it counted or not. A frozen slot escalates."""
         with self._lock:
             slot = self._slot(name)
-            ballots = [vote.ballot(self._name(key)) for key, (_, vote) in slot.received.items()]
+            ballots = [vote.ballot(self._name(key)) for key, (_, vote) in slot.received.items() if key not in slot.lifted]
             action = str(slot.proposal.get("action") or PROPOSAL)
             result = tally(
                 ballots,
@@ -186,7 +213,7 @@ class Council:
             )
             turned_away = tuple(
                 Counted(Ballot(who, ""), False, why)  # type: ignore[arg-type]
-                for who, why in slot.refused
+                for who, why in (*slot.refused, *((self._name(key), f"veto: lifted by {by}") for key, by in slot.lifted.items()))
             )
             result = replace(result, votes=(*result.votes, *turned_away))
             if slot.frozen:
@@ -200,7 +227,8 @@ class Council:
             slot, result = self._slot(name), self.tally(name)
             made = None
             if result.approved:
-                votes = [envelope for key, (envelope, _) in slot.received.items() if key not in self.convicted]
+                left_out = self.convicted | set(slot.lifted)
+                votes = [envelope for key, (envelope, _) in slot.received.items() if key not in left_out]
                 try:  # n and q stay those of the epoch, so that the registry alone verifies it
                     made = certificates.make(
                         votes, self.registry, self.constitution, name, slot.digest, self.now(), share=self.threshold
@@ -209,9 +237,40 @@ class Council:
                     path = (*result.path, error.what)
                     result = replace(result, approved=False, outcome="escalate", escalate=True, action="", path=path)
             body = {"slot": name, "outcome": result.outcome, "action": result.action, "explanation": result.explanation()}
-            self.ledger.append("tally", body | {"vetoed_by": list(result.vetoed_by), "certificate": made})
             slot.closed = True
+            told = {"vetoed_by": list(result.vetoed_by), "veto_rate": self.veto_rate(), "certificate": made}
+            self.ledger.append("tally", body | told)
             return result, made
+
+    def veto_rate(self) -> dict[str, Any]:
+        """How often the power to veto is used: slots closed, slots vetoed (lifted ones too), vetoes by voter."""
+        closed = [slot for slot in self.slots.values() if slot.closed]
+        by = Counter(self._name(key) for slot in closed for key in slot.vetoes)
+        return {"slots": len(closed), "vetoed": sum(bool(slot.vetoes) for slot in closed), "by": dict(sorted(by.items()))}
+
+    def lift_veto(self, envelope: Envelope) -> None:
+        """Lift exactly the vetoes that stand on a slot, by as many distinct keys as a resume takes (see `sign_veto_lift`).
+
+        Raises:
+            CheckFailed: of another slot, epoch or vetoes, expired, used, or signed by too few. Nothing was changed.
+        """
+        with self._lock, refusal_logged(self.ledger, veto_lift=envelope):
+            record: Any = read(envelope.as_dict(), "veto-lift").record
+            sound = isinstance(record, dict) and set(record) == LIFT_FIELDS and type(record["expires_at"]) is int
+            if not sound or not envelope.clean:
+                raise IntegrityError(f"veto-lift: expected {', '.join(sorted(LIFT_FIELDS))}, well signed", mend="sign it anew")
+            slot, members = self._slot(str(record["slot"])), self.registry.holders("resume", envelope.signers)
+            if record != lift_record(self.registry, slot, record["expires_at"]) or not record["vetoes"]:
+                raise CheckFailed("veto-lift: of other vetoes, network or epoch", mend="sign for what stands", code="other")
+            if self.now() >= min(record["expires_at"], slot.until):
+                raise CheckFailed("veto-lift: it, or the slot, has expired", mend="open another slot", code="late")
+            if len(members) < self.registry.needed("resume"):
+                why = f"veto-lift: {len(members)} of {self.registry.needed('resume')} distinct keys that may resume have signed"
+                raise CheckFailed(why, mend="let more sign", code="too_few")
+            by = ", ".join(member.id for member in members)
+            body = {"slot": slot.name, "keys": slot.standing_vetoes, "by": by, "lift": envelope.as_dict()}
+            self.ledger.append("veto_lifted", body)
+            slot.lifted |= dict.fromkeys(slot.standing_vetoes, by)
 
     def execute(self, name: str, certificate: Mapping[str, Any], *, stopped: bool = False) -> int:
         """Claim the one execution of a slot; returns the ledger index. All conditions hold at one instant, under one lock.
@@ -220,11 +279,11 @@ class Council:
             NotExecutable: stopped, vetoed, frozen, past its time, used, or the certificate is of something else.
             NoQuorum, IntegrityError: the certificate does not hold.
         """
-        with self._lock:
+        with self._lock, refusal_logged(self.ledger, certificate=dict(certificate)):
             slot = self._slot(name)
             shown = certificates.verify(certificate, self.registry, at=self.now(), share=self.threshold)
             suspended = sorted({self._name(key) for key in self.convicted} & set(shown.voters))
-            vetoes = [self._name(key) for key, (_, vote) in slot.received.items() if vote.decision == "veto"]
+            vetoes = [self._name(key) for key in slot.standing_vetoes]
             problems = [
                 ("everything is stopped", stopped or (self.switch is not None and self.switch.stopped)),
                 (f"vetoed by {', '.join(vetoes)}", bool(vetoes)),
@@ -248,7 +307,7 @@ class Council:
 
     def change_registry(self, envelope: Envelope) -> Registry:
         """Move to the next epoch; open slots end, as their votes are of the old one. Raises RegistryRefused."""
-        with self._lock:
+        with self._lock, refusal_logged(self.ledger, registry=envelope):
             new = follow(self.registry, envelope)
             self.ledger.append("registry", {"registry": envelope.as_dict()}, once=f"registry:{new.network}:{new.epoch}")
             self.registry = new
@@ -264,7 +323,7 @@ class Council:
 
     def _rebuild(self) -> None:
         """Slots, votes, convictions and epochs from the ledger."""
-        kinds = ("slot", "vote", "vote_refused", "equivocation", "tally", "execution", "registry")
+        kinds = ("slot", "vote", "vote_refused", "equivocation", "veto_lifted", "tally", "execution", "registry")
         for entry in self.ledger.of_kind(*kinds):
             body, kind = entry.record["body"], entry.record["kind"]
             if kind == "registry":
@@ -282,6 +341,8 @@ class Council:
                 vote = vote_of(envelope)
                 self.slots[vote.slot].signed.setdefault(vote.key, (envelope, vote))
                 self._keep(envelope, vote)
+            elif kind == "veto_lifted":
+                self.slots[body["slot"]].lifted |= dict.fromkeys(body["keys"], body["by"])
             elif kind == "vote_refused":
                 self._turned_away(body)
             elif kind == "equivocation":

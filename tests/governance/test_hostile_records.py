@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from solon.cli.main import main
-from solon.errors import InputError, IntegrityError
+from solon.errors import InputError, IntegrityError, SolonError
 from solon.governance import certificate as certificates
-from solon.governance.council import Council, NotExecutable
+from solon.governance.council import Council, NotExecutable, sign_veto_lift
 from solon.governance.governor import Governor
 from solon.governance.home import Home
 from solon.governance.killswitch import StopRefused, Switch, sign_resume, sign_stop
@@ -230,6 +230,46 @@ def test_a_convicted_seat_still_counts_against(tmp_path: Path, book: Ledger, mem
     result, made = council.close("t")
     assert result.outcome == "allow" and made is not None
     liar.close()
+
+
+def test_a_veto_comes_late_is_lifted_by_several_only_and_is_counted(book: Ledger, memory: VoterMemory) -> None:
+    reg, lawful = registry("abcde", manager="e"), VoterMemory(book.path.parent / "e.db")
+    council = Council(reg, CONSTITUTION, book, now=CLOCK)
+    for name in "st":
+        slot = council.open(name, {"action": "buy"})
+        for who in "abcd":
+            council.receive(signed(memory, who, reg, name, slot.digest, now=CLOCK()))
+        certificate = council.close(name)[1]
+    assert certificate is not None
+    with pytest.raises(VoteRefused, match="closed"):
+        council.receive(signed(lawful, "e", reg, "s", slot.digest, "no", now=CLOCK()))
+    council.receive(signed(lawful, "e", reg, "t", slot.digest, "veto", now=CLOCK()))  # after the count, before the act
+    with pytest.raises(NotExecutable, match="vetoed by e"):
+        council.execute("t", certificate)
+    end = CLOCK() + 10**7
+    lift = sign_veto_lift(reg, slot, OPERATORS, end)
+    bads = {
+        "too_few": sign_veto_lift(reg, slot, OPERATORS[:1], end),
+        "other": sign_veto_lift(replace(reg, epoch=2), slot, OPERATORS, end),
+        "late": sign_veto_lift(reg, slot, OPERATORS, CLOCK() - 1),
+        "signature": seal("veto-lift", {**lift.record, "expires_at": "never"}, OPERATORS),
+        "payload_type": seal("resume", lift.record, OPERATORS),
+    }
+    for code, bad in bads.items():
+        with pytest.raises(SolonError) as refused:
+            council.lift_veto(bad)
+        assert (refused.value.code or "signature") == code
+    council.lift_veto(lift)
+    with pytest.raises(SolonError):
+        council.lift_veto(lift)
+    again = Council(reg, CONSTITUTION, book, now=CLOCK)
+    result, certificate = again.close("t")
+    assert certificate is not None and "veto: lifted by olga, omar" in result.explanation()
+    assert again.veto_rate() == {"slots": 2, "vetoed": 1, "by": {"e": 1}}
+    assert again.execute("t", certificate)
+    kinds = [entry.record["kind"] for entry in book.of_kind("refusal", "veto_lifted")]
+    assert kinds == ["refusal"] * 6 + ["veto_lifted", "refusal"], "the refused act and every refused lift are in the log"
+    lawful.close()
 
 
 # --- knowledge --------------------------------------------------------------------------------------------------------
