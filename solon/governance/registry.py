@@ -220,10 +220,14 @@ def follow(old: Registry | None, envelope: Envelope) -> Registry:
         )
     for what, power in (("resume", "resume"), ("change", "change"), ("approve", "approve")):
         able = [member for member in new.members if power in member.powers and not member.suspended]
-        if new.needed(what) < 1 or len(able) < new.needed(what):
+        if new.needed(what) < 1:
             raise RegistryRefused(
-                f"registry: {what}: expected 1 to {len(able)} keys, as {len(able)} members may; got {new.needed(what)}",
-                mend="add members who may, or change the threshold",
+                f"registry: {what}: expected a threshold of at least 1, got {new.needed(what)}", mend="raise it"
+            )
+        if len(able) < new.needed(what):
+            raise RegistryRefused(
+                f"registry: {what} takes {new.needed(what)} keys; expected as many members who may, got {len(able)}",
+                mend=f"add members who may (an operator), or set --threshold {what}=K",
             )
     for side in (old, new):
         if side is not None:

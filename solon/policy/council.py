@@ -82,7 +82,7 @@ class Quorum:
     def claim(self) -> str:
         """What may be said about faulty voters."""
         if self.n < 4:
-            return f"n = {self.n}, q = {self.q}: no Byzantine tolerance (that needs at least 4 voters)"
+            return f"n = {self.n}, f = {self.f}, q = {self.q}: no Byzantine tolerance (that needs at least 4 voters)"
         return f"n = {self.n}, f = {self.f}, q = {self.q}: safe while no more than {self.f} of them sign two ways or keep silent"
 
 

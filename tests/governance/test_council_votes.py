@@ -86,7 +86,7 @@ def test_registries_that_cannot_work_are_refused() -> None:
         {"thresholds": {"resume": 0, "change": 2}},
         {"thresholds": {"resume": 4, "change": 2}},
     ):
-        with pytest.raises(RegistryRefused, match="expected 1 to 3 keys"):
+        with pytest.raises(RegistryRefused, match=r"takes [49] keys; .* got 3|at least 1, got 0"):
             found(replace(one, **bad), [key("olga"), key("omar")])
     for bad in ({"consensus": "0"}, {"consensus": "4/3"}, {"thresholds": {"stop": 2}}, {"epoch": 0}):
         with pytest.raises(RegistryRefused):
