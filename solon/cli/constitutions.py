@@ -25,10 +25,13 @@ def check(
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 when there are warnings.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Parse, lint and hash a constitution."""
+    """Parse, lint and hash a constitution, and compile its limits as `decide` does."""
     from solon.constitution import check_report, load
+    from solon.policy.rules import compile_rules
 
-    report = check_report(load(constitution))
+    found = load(constitution)
+    compile_rules(found)
+    report = check_report(found)
     if as_json:
         emit(report)
     else:

@@ -50,7 +50,7 @@ class CustomRule:
         value = read(trade, self.argument)
         if value is None or kind == "number":
             return value
-        if kind == "money" and self.unit in ("percent", "fraction", "ratio"):
+        if kind == "money" and self.unit in RELATIVE:
             if trade.equity is None or trade.equity <= 0:
                 return None
             value = value * ATTO / trade.equity
@@ -116,6 +116,8 @@ MEASURES: dict[str, tuple[Kind, Callable[[Trade, str], Value]]] = {
     "fact_plus_value": ("number", _fact_plus_value),
     "fact_plus_qty": ("number", _fact_plus_qty),
 }
+RELATIVE = ("percent", "fraction", "ratio")  # money is then taken relative to equity
+UNITS: dict[Kind, tuple[str, ...]] = {"money": ("money", *RELATIVE), "share": RELATIVE, "number": ("count",)}
 SECONDS = ("value_in", "actions_in")  # measures over a window of that many seconds
 _NEEDS_NAME = ("fact", "fact_plus_value", "fact_plus_qty")
 _WRITTEN = re.compile(r"([a-z_]+)(?:\(([A-Za-z0-9_.-]+)\))?")
@@ -129,7 +131,8 @@ def compile_custom(limit: Any) -> CustomRule:
     """A custom `Limit` of a constitution as a rule.
 
     Raises:
-        ConstitutionError: the measure is not of the closed set, its argument is missing or wrong, or the bound is no number.
+        ConstitutionError: the measure is not of the closed set, its argument is missing or wrong, the unit is not one of its own
+            (a fact has any), or the bound is no number.
     """
     match = _WRITTEN.fullmatch(limit.measure)
     name, argument = (match.group(1), match.group(2) or "") if match else (limit.measure, "")
@@ -142,6 +145,12 @@ def compile_custom(limit: Any) -> CustomRule:
         raise ConstitutionError(
             f"{limit.key}: measure: expected {_written(name)}, got {limit.measure!r}",
             mend="write the argument in parentheses",
+        )
+    units = UNITS[MEASURES[name][0]]
+    if name not in _NEEDS_NAME and limit.unit not in units:
+        mend = "a fact may have any unit" if units == ("count",) else "write one of these"
+        raise ConstitutionError(
+            f"{limit.key}: unit: expected {' or '.join(units)} for {limit.measure}, got {limit.unit!r}", mend=mend
         )
     if isinstance(limit.value, bool) or not hasattr(limit.value, "as_integer_ratio"):
         raise ConstitutionError(f"{limit.key}: expected a number as bound, got {limit.value!r}", mend="write a decimal number")

@@ -71,7 +71,7 @@ def _missing(key: str) -> str:
 def custom_reason(rule: CustomRule, measured: Fraction | None) -> Reason:
     """One limit of the user's own in words; `measured` None is UNKNOWN."""
     status: Status = "unknown" if measured is None else "ok" if rule.holds(measured) else "breach"
-    value = None if measured is None else _fraction_text(measured)
+    value = None if measured is None else _fraction_text(measured, up=rule.comparison in ("<=", "<"))
     note = f" ({rule.text})" if rule.text else ""
     written = rule.measure + (f"({rule.argument})" if rule.argument else "")
     must = f"must be {rule.comparison} {_fraction_text(rule.bound)}"
@@ -79,9 +79,10 @@ def custom_reason(rule: CustomRule, measured: Fraction | None) -> Reason:
     return Reason(rule.key, rule.key, value, _fraction_text(rule.bound), rule.unit, status, message, rule.severity)
 
 
-def _fraction_text(value: Fraction) -> str:
-    """Decimal text with at most six places, rounded up (what is measured may not look smaller than it is)."""
-    millionths = -((-value.numerator * 10**6) // value.denominator)
+def _fraction_text(value: Fraction, up: bool = True) -> str:
+    """Decimal text with at most six places, rounded against the agent: up for a maximum, down for a minimum."""
+    exact = value.numerator * 10**6
+    millionths = -(-exact // value.denominator) if up else exact // value.denominator
     return format(Decimal(millionths).scaleb(-6).normalize(), "f")
 
 

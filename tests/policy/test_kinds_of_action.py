@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from solon.errors import ConstitutionError
 from solon.policy.assess import assess
 from solon.policy.book import ATTO, Book
+from solon.policy.rules import compile_rules
 from solon.policy.types import Action
 
 from .samples import LIMITS, NOW, order, position, state
@@ -76,3 +78,20 @@ def test_advice_for_an_order_that_is_too_small() -> None:
     assert (crossing.outcome, crossing.remedy.qty) == ("deny", 10)
     assert crossing.recommendation.startswith("Sell at most 10 ACME")
     assert assess(crossing.remedy, held, LIMITS).outcome == "allow"
+
+
+@pytest.mark.parametrize(
+    ("measure", "unit", "wants"),
+    [("order_qty", "percent", "count"), ("order_value", "seconds", "money or percent"), ("drawdown", "money", "percent or frac")],
+)  # fmt: skip
+def test_a_limit_of_ones_own_has_a_unit_of_its_measure(measure: str, unit: str, wants: str) -> None:
+    with pytest.raises(ConstitutionError, match=f"own: unit: expected {wants}"):
+        compile_rules({"own": {"measure": measure, "value": "1", "unit": unit}})
+    compile_rules({"own": {"measure": "fact(anything)", "value": "1", "unit": unit}})
+
+
+def test_what_misses_a_minimum_by_little_does_not_look_as_if_it_kept_it() -> None:
+    """A purchase of 10.000000001 shares leaves a ten-millionth less than the 99,000 that must be left."""
+    least = {"own": {"measure": "cash_after", "value": "99000", "unit": "money", "comparison": ">="}}
+    (reason,) = assess(order("10.000000001"), state(), least).verdict.failing
+    assert (reason.status, reason.measured) == ("breach", "98999.999999")
