@@ -30,7 +30,18 @@ from solon.ledger import checkpoint as tips
 from solon.ledger.canonical import entry_bytes, parse
 from solon.ledger.checkpoint import Checkpoint
 from solon.ledger.clocks import clock
-from solon.ledger.database import SCHEMA, check_tables, connect, connect_for_reading, is_ledger, is_named, make_durable
+from solon.ledger.database import (
+    FOLDED_AT,
+    SCHEMA,
+    TOUCHED,
+    check_tables,
+    connect,
+    connect_for_reading,
+    fold,
+    is_ledger,
+    is_named,
+    make_durable,
+)
 from solon.ledger.keys import PrivateKey, PublicKey
 from solon.ledger.receipts import Receipt, settle_all
 from solon.ledger.tree import Tree, leaf_hash
@@ -100,6 +111,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._queue: queue.SimpleQueue[list[Job] | None] = queue.SimpleQueue()
         self._waiting = 0  # entries in the queue
+        self._unfolded = 0  # bytes in the log since it was folded
         self._failed = ""  # why the writer gave up
         self._refusing = ""  # why no new entry is taken
         self._guard: int | None = None
@@ -270,6 +282,14 @@ class Ledger:
                 with self._lock:
                     self._waiting -= len(batch)
                 self._commit(batch)
+                self._fold(batch)
+
+    def _fold(self, jobs: list[Job]) -> None:
+        """Once in a while, after the callers were let go, make the write-ahead log short again."""
+        self._unfolded += TOUCHED + sum(len(data) for data, _, _ in jobs)
+        if self._unfolded >= FOLDED_AT:
+            self._unfolded = 0
+            fold(self._writer)
 
     def _commit(self, jobs: list[Job]) -> None:
         """One transaction for a batch; callers are told after both fsyncs. A failure closes the ledger to writing."""

@@ -120,6 +120,16 @@ def test_several_at_once_stay_together(tmp_path: Path) -> None:
         assert places == list(range(places[0], places[0] + 100)) and ledger.size == 108
 
 
+def test_the_log_is_folded_into_the_file(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "l.db", KEY) as ledger:
+        for _ in range(40):
+            jobs = [ledger.job("note", {"text": "x" * 5000}) for _ in range(100)]
+            ledger.submit_all(jobs)
+            jobs[-1][2].result()
+        assert (tmp_path / "l.db").stat().st_size > 12 << 20, "20 MB were written"
+        assert (tmp_path / "l.db-wal").stat().st_size < 12 << 20
+
+
 def test_a_full_queue_takes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Ledger.open(tmp_path / "l.db", KEY) as ledger:
         going, write = threading.Event(), ledger._write_witness
