@@ -211,7 +211,9 @@ class Governor:
         self._outbox.append(self.ledger.job(kind, body, once=once, receipt=receipt))
 
     def _send(self) -> None:
-        """Hand over what this turn has to log; where that fails, whoever waits for it is told."""
+        """Hand over what this turn has to log: at its end, and before anything else goes to the ledger within it, so that entries
+        stand in the order of what happened. Where it fails, whoever waits is told.
+        """
         jobs, self._outbox = self._outbox, []
         if not jobs:
             return
@@ -256,6 +258,7 @@ class Governor:
         sent_at = received(action, book)
         stopped = self.switch is not None and self.switch.stopped
         if stopped and self.ledger is not None:
+            self._send()
             self.switch.log(self.ledger)  # type: ignore[union-attr]  # another process stopped, which could not log it
         rung = max(state.ladder, self.ladder.rung, Ladder.killed if stopped else Ladder.normal)
         book.ladder = max(book.ladder, rung)
@@ -309,7 +312,7 @@ class Governor:
     def _approved(self, action: Action, ticket: str) -> bool:
         if self.reviews is None:
             return False
-        self._send()  # what was decided before stands before the review in the ledger
+        self._send()
         self.reviews.use(ticket, action_record(action))
         return True
 
@@ -389,6 +392,7 @@ class Governor:
         self.ladder, events = step(before, seen, self.judge.rules)
         killed = any(event.kind == "rung" and event.after == Ladder.killed for event in events)
         if killed and self.switch is not None and seen.command != "stop":
+            self._send()
             self.switch.trigger("ladder", {"events": [event.text for event in events]}, self.ledger)
         if not events and self.ladder.breakdowns == before.breakdowns:
             return events, {}

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from solon.governance import governor as module
+from solon.governance.governor import Governor
+from solon.governance.killswitch import Switch
 from solon.governance.turns import GAP, SIBLINGS, Turns
+from solon.policy.types import Verdict
+from tests.governance.people import ledger
+from tests.policy.samples import order, state
 
 
 class Groups:
@@ -83,3 +90,28 @@ def test_who_was_waiting_is_judged_after_an_interruption() -> None:
         line.turns.take(-1)
     line.turns.take(2)
     assert line.groups == [[1], [], [2]]
+
+
+def test_a_stop_stands_in_the_ledger_after_what_was_allowed_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    switch, now, judge = Switch.create(tmp_path / "switch.db"), state(), module.judged
+    with ledger(tmp_path) as book:
+        governor = Governor("trading", ledger=book, switch=switch)
+
+        def judged(*given: object) -> Verdict:
+            verdict = judge(*given)  # type: ignore[arg-type]
+            if not switch.stopped:
+                Switch(switch.path).trigger("elsewhere", {})  # as by another process, which cannot log it
+            return verdict
+
+        monkeypatch.setattr(module, "judged", judged)
+        with governor._turns.held():  # both wait, and are judged in one turn
+            threads = [threading.Thread(target=governor.decide, args=(order("1", id=f"o{n}"), now)) for n in range(2)]
+            for thread in threads:
+                thread.start()
+            while len(governor._turns._jobs) < 2:
+                time.sleep(0.001)
+        for thread in threads:
+            thread.join()
+        told = [entry.record for entry in book.of_kind("stop", "decision")]
+        said = [record["body"]["verdict"]["outcome"] if record["kind"] == "decision" else "stop" for record in told]
+        assert said == ["allow", "stop", "halt"]
