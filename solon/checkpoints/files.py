@@ -60,12 +60,12 @@ class NewFile:
     After a crash the place holds the whole new file, or what was there before. Whoever makes one must `publish` or `discard` it.
     """
 
-    def __init__(self, path: Path, data: bytes) -> None:
+    def __init__(self, path: Path, data: bytes, mode: int = 0o644) -> None:
         self.path = path
         self.temp = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
         self._placed = False
         with named_os_errors(path):
-            self._fd = os.open(self.temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            self._fd = os.open(self.temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             try:
                 write_all(self._fd, memoryview(data))
             except BaseException:
@@ -96,12 +96,12 @@ class NewFile:
             os.unlink(self.path if self._placed else self.temp)
 
 
-def write_durably(path: Path, data: bytes, *, hint: bool = False) -> None:
+def write_durably(path: Path, data: bytes, *, hint: bool = False, mode: int = 0o644) -> None:
     """Write a small file so that after a crash it is there whole, or its predecessor is: temp, fsync, rename, folder fsync.
 
     A `hint`, which can be rebuilt from the rest, is replaced by rename only.
     """
-    new = NewFile(path, data)
+    new = NewFile(path, data, mode)
     try:
         if not hint:
             new.sync()

@@ -77,17 +77,7 @@ def observation_of(book: Book, now: int) -> Observation | None:
     drawdown, gone = book.drawdown_parts(), equity_gone(book)
     if drawdown is None and not gone:
         return None
-    read = book.measures.get
-    flash = read("flash_crash")
-    return Observation(
-        now,
-        drawdown,
-        "state",
-        gone,
-        read("weighted_correlation"),
-        read("volatility_ratio"),
-        None if flash is None else flash >= 1,
-    )
+    return Observation.of(now, drawdown, "state", gone, book.measures)
 
 
 @dataclass(frozen=True, slots=True)

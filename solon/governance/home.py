@@ -10,13 +10,13 @@ governance/ledger.db (+ .tip, .key, .pub, .lock)   switch.db   registry.json (th
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from solon.checkpoints.files import write_durably
 from solon.constitution import Constitution, load, parse_text
 from solon.errors import EnvironmentRefused, InputError, IntegrityError, SolonError
 from solon.governance.change import NotSigned, sign_change
@@ -47,21 +47,10 @@ def ledger_key(path: Path | str) -> PrivateKey:
         path.parent.mkdir(parents=True, exist_ok=True)
         with held(path):  # two that begin the same ledger begin it with one key
             if not file.exists():
-                _write_whole(file, PrivateKey.generate("ledger").secret_text, 0o600)
+                write_durably(file, f"{PrivateKey.generate('ledger').secret_text}\n".encode(), mode=0o600)
             if not public.exists():
-                _write_whole(public, read_private(file).public.text, 0o644)
+                write_durably(public, f"{read_private(file).public.text}\n".encode())
     return read_private(file)
-
-
-def _write_whole(path: Path, line: str, mode: int) -> None:
-    """One line in a file that is there in whole or not at all, wherever the process ends."""
-    begun = Path(f"{path}.new")
-    begun.unlink(missing_ok=True)
-    with open(os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="ascii") as file:
-        file.write(line + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    begun.replace(path)
 
 
 def open_ledger(path: Path | str, *, wait: float = 10.0) -> Ledger:

@@ -24,6 +24,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
+from solon.checkpoints.files import write_durably
 from solon.errors import CheckFailed, EnvironmentRefused, InputError, IntegrityError, SolonError
 from solon.governance.refusals import refusal_logged
 from solon.governance.registry import Member, Registry
@@ -194,8 +195,7 @@ class ReviewQueue:
         self._check(envelope)
         self.inbox.mkdir(parents=True, exist_ok=True)
         place = self.inbox / f"{digest(envelope.as_dict())[:32]}.json"
-        place.with_suffix(".new").write_text(json.dumps(envelope.as_dict()), encoding="utf-8")
-        place.with_suffix(".new").replace(place)
+        write_durably(place, json.dumps(envelope.as_dict()).encode())
         return False
 
     def _collect(self) -> None:

@@ -203,11 +203,8 @@ class Replayer:
         book: Book | None,
     ) -> None:
         """Move the ladder."""
-        flash = measures.get("flash_crash")
-        observation = Observation(
-            seen.ts, drawdown, "unit value", gone, measures.get("weighted_correlation"), measures.get("volatility_ratio"),
-            None if flash is None else flash >= 1, agents_one_way=self._one_way(ballots), spacing=self.monitor.bar,
-        )  # fmt: skip
+        one_way, bar = self._one_way(ballots), self.monitor.bar
+        observation = Observation.of(seen.ts, drawdown, "unit value", gone, measures, one_way, bar)
         self.ladder, events = step(self.ladder, observation, self.rules)
         self.events = list(events)
         if seen.nav is not None and book is not None and drawdown is not None:

@@ -61,6 +61,24 @@ class Observation:
     rebased: bool = False
     spacing: int = 0
 
+    @classmethod
+    def of(
+        cls,
+        now: int,
+        drawdown: tuple[int, int] | None,
+        source: str,
+        equity_gone: bool,
+        measures: Mapping[str, Decimal | None],
+        agents_one_way: Fraction | None = None,
+        spacing: int = 0,
+    ) -> Observation:
+        """With what a monitor measured, by the names that a state gives it (`solon.policy.parsing.MEASURES`)."""
+        flash = measures.get("flash_crash")
+        return cls(
+            now, drawdown, source, equity_gone, measures.get("weighted_correlation"), measures.get("volatility_ratio"),
+            None if flash is None else flash >= 1, agents_one_way=agents_one_way, spacing=spacing,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Event:

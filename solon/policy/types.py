@@ -164,7 +164,7 @@ class Reason(NamedTuple):
 
     def as_dict(self) -> dict[str, Any]:
         """The documented fields."""
-        return dict(zip(self._fields, self[:-1], strict=False))
+        return dict(zip(self._fields[:-1], self[:-1], strict=True))
 
 
 class Reasons(Sequence[Reason]):

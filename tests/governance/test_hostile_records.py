@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -12,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from solon.cli.main import main
 from solon.errors import InputError, IntegrityError, SolonError
 from solon.governance import certificate as certificates
 from solon.governance.council import Council, NotExecutable, sign_veto_lift
@@ -27,6 +25,7 @@ from solon.governance.votes import VoteRefused, VoterMemory, vote_of
 from solon.ledger.dsse import Envelope, pae, payload_type, seal
 from solon.ledger.storage import AlreadyUsed, Ledger
 from tests.governance.people import CONSTITUTION, LEDGER_KEY, Clock, key, ledger, registry, signed
+from tests.governance.test_decision_verbs import Shell
 
 OPERATORS = [key("olga"), key("omar")]
 CLOCK = Clock()
@@ -478,13 +477,7 @@ def test_people_answer_while_another_process_holds_the_ledger(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> tuple[int, dict[str, Any]]:
-        monkeypatch.setattr(sys, "argv", ["solon", *words, "--json"])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return int(end.value.code or 0), json.loads(capsys.readouterr().out)
-
+    run = Shell(tmp_path, monkeypatch, capsys).json
     for name in ("olga", "omar", "ann"):
         run("keys", "generate", name)
     people = [f"--member={n}=keys/{n}.pub:{'agent' if n == 'ann' else 'operator'}" for n in ("olga", "omar", "ann")]
@@ -516,13 +509,7 @@ def test_bad_vote_files_are_refused_with_codes_and_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> tuple[int, dict[str, Any]]:
-        monkeypatch.setattr(sys, "argv", ["solon", *words, "--json"])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return int(end.value.code or 0), json.loads(capsys.readouterr().out)
-
+    run = Shell(tmp_path, monkeypatch, capsys).json
     names = ("olga", "omar", "ann", "ben", "cem", "rita")
     for name in names:
         run("keys", "generate", name)
