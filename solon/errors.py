@@ -47,6 +47,13 @@ class InputError(SolonError):
     """A file, setting or argument was refused."""
 
 
+class NamedRefusal(InputError):
+    """Input that is refused for a reason which has a name of its own: the `code`, given first."""
+
+    def __init__(self, code: str, what: str, *, mend: str = "") -> None:
+        super().__init__(what, mend=mend, code=code)
+
+
 class ConstitutionError(InputError):
     """A constitution did not parse or lint. The message begins with `file:line: key:` where known."""
 

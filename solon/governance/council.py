@@ -23,7 +23,7 @@ from solon.governance import certificate as certificates
 from solon.governance.killswitch import Switch
 from solon.governance.refusals import refusal_logged
 from solon.governance.registry import Registry, follow
-from solon.governance.votes import Vote, VoteRefused, check, evidence, guilty, vote_of
+from solon.governance.votes import Vote, VoteRefused, check, evidence, guilty, other_way, vote_of
 from solon.ledger.canonical import digest
 from solon.ledger.clocks import Steady, clock, uptime
 from solon.ledger.dsse import Envelope, read, seal
@@ -171,15 +171,11 @@ class Council:
         return vote
 
     def _one_way(self, slot: Slot, envelope: Envelope, vote: Vote) -> None:
-        """Whoever may vote here signs one way, also where neither vote would count: on another proposal, late, closed."""
-        if not self._binds(vote) or slot.signed.setdefault(vote.key, (envelope, vote))[1].meaning == vote.meaning:
+        first = other_way(slot.signed, envelope, vote, self.current)
+        if first is None:
             return
-        self._convict(slot, slot.signed[vote.key][0], envelope)
+        self._convict(slot, first, envelope)
         raise VoteRefused("equivocation", f"vote: {self._name(vote.key)} signed two ways; suspended", mend="a person decides")
-
-    def _binds(self, vote: Vote) -> bool:
-        here = (vote.network, vote.epoch) == (self.registry.network, self.registry.epoch)
-        return here and any(member.key == vote.key for member in self.current.voters)
 
     def _keep(self, envelope: Envelope, vote: Vote) -> None:
         self.slots[vote.slot].received[vote.key] = (envelope, vote)
@@ -363,5 +359,4 @@ class Council:
         slot = self.slots.get(vote.slot)
         if slot is not None:
             slot.refused.append((self._name(vote.key), f"{body['code']}: {body['why']}"))
-            if self._binds(vote):
-                slot.signed.setdefault(vote.key, (envelope, vote))
+            other_way(slot.signed, envelope, vote, self.current)  # remembered; what it convicts of is an entry of its own

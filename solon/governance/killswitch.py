@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from solon.errors import CheckFailed, EnvironmentRefused, InputError, IntegrityError
+from solon.errors import CheckFailed, EnvironmentRefused, InputError, IntegrityError, NamedRefusal
 from solon.governance.registry import Registry
 from solon.ledger.canonical import digest
 from solon.ledger.clocks import clock, uptime
@@ -43,12 +43,8 @@ class Stopped(CheckFailed):
     exit_code = 5
 
 
-class StopRefused(InputError):
+class StopRefused(NamedRefusal):
     """A stop or resume that was not accepted; `code` is one of `signature, power, replayed, network, malformed`."""
-
-    def __init__(self, code: str, what: str, *, mend: str = "") -> None:
-        super().__init__(what, mend=mend)
-        self.code = code
 
 
 MENDS = {

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from solon.errors import InputError, IntegrityError
+from solon.errors import IntegrityError, NamedRefusal
 from solon.governance.certificate import verify
 from solon.governance.refusals import refusal_logged
 from solon.governance.registry import Registry
@@ -30,14 +30,11 @@ KINDS: dict[str, type | None] = {
 ABOUT: dict[str, type | None] = {"network": str, "epoch": int, "key": str, "item": str, "issued_at": int}
 
 
-class KnowledgeRefused(InputError):
+class KnowledgeRefused(NamedRefusal):
     """An item, endorsement, revocation or certificate that was not taken.
 
     Codes: `malformed, signature, unknown_key, epoch, early, expired, unknown_item, own_item, power`.
     """
-
-    def __init__(self, code: str, what: str, *, mend: str = "") -> None:
-        super().__init__(what, mend=mend, code=code)
 
 
 @dataclass

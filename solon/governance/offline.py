@@ -9,7 +9,7 @@ from typing import Any
 from solon.constitution import Constitution
 from solon.governance.change import consensus_needed
 from solon.governance.registry import Registry
-from solon.governance.votes import Vote, VoteRefused, check, evidence, vote_in
+from solon.governance.votes import Vote, VoteRefused, check, evidence, other_way, vote_in
 from solon.ledger.canonical import digest
 from solon.ledger.dsse import Envelope
 from solon.ledger.storage import clock
@@ -83,11 +83,8 @@ class _Sorted:
         self.kept[vote.key] = vote
 
     def _one_way(self, envelope: Envelope, vote: Vote) -> None:
-        here = (vote.network, vote.epoch, vote.slot) == (self.registry.network, self.registry.epoch, self.slot)
-        if not here or not any(member.key == vote.key for member in self.registry.voters):
-            return
-        first, earlier = self.signed.setdefault(vote.key, (envelope, vote))
-        if earlier.meaning != vote.meaning:
+        first = other_way(self.signed, envelope, vote, self.registry) if vote.slot == self.slot else None
+        if first is not None:
             self.proofs.append(evidence(first, envelope))
             self.guilty.add(vote.key)
             raise VoteRefused("equivocation", "vote: signed two ways", mend="suspend the key")

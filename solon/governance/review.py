@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from solon.checkpoints.files import write_durably
-from solon.errors import CheckFailed, EnvironmentRefused, InputError, IntegrityError, SolonError
+from solon.errors import CheckFailed, EnvironmentRefused, InputError, IntegrityError, NamedRefusal, SolonError
 from solon.governance.refusals import refusal_logged
 from solon.governance.registry import Member, Registry
 from solon.governance.votes import SKEW
@@ -51,12 +51,8 @@ class NotApproved(CheckFailed):
     code = "not_approved"
 
 
-class AnswerRefused(InputError):
+class AnswerRefused(NamedRefusal):
     """An answer that does not count. `code` is one of `power, other_action, decided, malformed, early`."""
-
-    def __init__(self, code: str, what: str, *, mend: str = "") -> None:
-        super().__init__(what, mend=mend)
-        self.code = code
 
 
 @dataclass

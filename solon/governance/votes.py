@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from solon.errors import InputError, IntegrityError
+from solon.errors import InputError, IntegrityError, NamedRefusal
 from solon.governance.registry import Member, Registry
 from solon.ledger.canonical import canonical, digest, parse
 from solon.ledger.dsse import Envelope, payload_type, read, seal
@@ -31,16 +31,12 @@ FIELDS = (
 )  # fmt: skip
 
 
-class VoteRefused(InputError):
+class VoteRefused(NamedRefusal):
     """A vote that does not count; `code` says why, in one word.
 
     Codes: `malformed, signature, network, epoch, constitution, slot, proposal, unknown_voter, suspended, no_veto_power, late,
     early, replayed, duplicate, equivocation, closed`.
     """
-
-    def __init__(self, code: str, what: str, *, mend: str = "") -> None:
-        super().__init__(what, mend=mend)
-        self.code = code
 
 
 @dataclass(frozen=True)
@@ -111,6 +107,17 @@ def vote_in(given: Any) -> tuple[Envelope, Vote]:
     except IntegrityError as error:
         raise VoteRefused("malformed", f"vote: {error.what}", mend=error.mend) from error
     return envelope, vote_of(envelope)
+
+
+def other_way(signed: dict[str, tuple[Envelope, Vote]], envelope: Envelope, vote: Vote, registry: Registry) -> Envelope | None:
+    """The first vote of this key, where it says something else. Whoever may vote signs one way, also where neither vote counts:
+    on another proposal, late, closed. `signed` keeps the first of each key.
+    """
+    here = (vote.network, vote.epoch) == (registry.network, registry.epoch)
+    if not here or not any(member.key == vote.key for member in registry.voters):
+        return None
+    first, earlier = signed.setdefault(vote.key, (envelope, vote))
+    return first if earlier.meaning != vote.meaning else None
 
 
 _KINDS: dict[str, type] = {

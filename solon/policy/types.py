@@ -12,7 +12,7 @@ from enum import IntEnum
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
-from solon.errors import InputError
+from solon.errors import NamedRefusal
 
 Outcome = Literal["allow", "modify", "escalate", "deny", "halt"]
 Status = Literal["ok", "breach", "unknown"]
@@ -51,7 +51,7 @@ class Ladder(IntEnum):
     killed = 4
 
 
-class Refused(InputError):
+class Refused(NamedRefusal):
     """Input that is no well-formed action or state: nothing was decided, and `code` says why.
 
     `code` is one of `duplicate_key, float, not_finite, not_decimal, too_many_digits, unknown_field, missing_field, bad_type,
@@ -59,10 +59,7 @@ class Refused(InputError):
     duplicate_symbol, bad_json`.
     """
 
-    def __init__(self, code: str, what: str, *, mend: str = "") -> None:
-        super().__init__(what, mend=mend)
-        self.code = code
-        self.ledger_index: int | None = None  # where the refusal was logged
+    ledger_index: int | None = None  # where the refusal was logged
 
 
 @dataclass(frozen=True, slots=True)
