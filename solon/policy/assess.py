@@ -309,15 +309,15 @@ def _cured_by_size(result: Assessment) -> bool:
     """Whether everything that blocks can be cured by a smaller order."""
     if result.extra or result.ladder >= Ladder.reduce:
         return False
-    return not any(check.blocks and not check.sized for check, _ in result.failing)
+    return not [check for check, _ in result.failing if check.blocks and not check.sized]
 
 
 def _decide(result: Assessment, approved: bool) -> None:
     """The order of decision: no policy, owner, kill, exits, rungs, limits. Writes outcome, path, extra reasons."""
     trade = result.trade
-    if result.failing:
-        called = [finding[0] for check, finding in result.failing if check.key == "human_escalation_drawdown"]
-        result.call_person = BREACH in called
+    for check, finding in result.failing:
+        if finding[0] == BREACH and check.key == "human_escalation_drawdown":
+            result.call_person = True
     if not result.findings and not result.custom:
         _block(
             result,

@@ -57,7 +57,7 @@ class Trade:
         book, line = self.book, self.line
         if line is None:
             return f"the state has no reference data and price for {self.action.symbol}"
-        if not line.priced:
+        if line.mark is None or line.factor is None:
             return f"{line.symbol} has no positive price, multiplier and fx"
         if book.unpriced:
             return f"no positive price, multiplier and fx for {', '.join(sorted(book.unpriced))}"
