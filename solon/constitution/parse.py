@@ -190,6 +190,7 @@ def _assemble(document: Document, source: str) -> Constitution:
         ignored=tuple(draft.ignored),
         borrowed=tuple(borrowed),
         source=source,
+        places={name: f"{reader.name}:{line}" for name, line in draft.at.items()},
         **given,
     )
     return constitution.model_copy(update={"warnings": tuple(lint(constitution))})

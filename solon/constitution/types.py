@@ -166,8 +166,9 @@ class Signature(Record):
 
 
 class Constitution(Record):
-    """A constitution as it was read. Its identity is `hash`; `warnings`, `ignored`, `source`, `signatures` are no part of it, nor
-    are the names that it took from its file for want of its own (`borrowed`: title, and id where no title gives one)."""
+    """A constitution as it was read. Its identity is `hash`; `warnings`, `ignored`, `source`, `signatures` and `places` (where in
+    its file each limit stands, "file:line", for complaints) are no part of it, nor are the names that it took from its file for
+    want of its own (`borrowed`: title, and id where no title gives one)."""
 
     id: str
     version: int = Field(1, ge=1)
@@ -187,6 +188,7 @@ class Constitution(Record):
     ignored: tuple[str, ...] = ()
     borrowed: tuple[Literal["id", "title"], ...] = ()
     source: str = ""
+    places: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
 
     @property
     def canonical(self) -> bytes:

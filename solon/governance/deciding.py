@@ -15,7 +15,7 @@ from solon.policy.assess import Judge
 from solon.policy.book import MINUTE, Book
 from solon.policy.custom import SECONDS
 from solon.policy.ladder import Observation
-from solon.policy.parsing import load_action, load_state, parse_action, parse_request, parse_state, strict_json, timestamp
+from solon.policy.parsing import one_offset, parse_action, parse_request, parse_state, strict_json, timestamp
 from solon.policy.rules import Rules
 from solon.policy.types import MICROSECONDS, Action, Ladder, Reason, Severity, State, TextRequest, Verdict
 from solon.policy.wording import quantity_text
@@ -163,11 +163,18 @@ def plain(verdict: Verdict) -> dict[str, Any]:
     return record
 
 
-def action_of(value: Action | Given) -> Action:
-    """An action, parsed where it is not. Raises Refused."""
-    if isinstance(value, Action):
-        return value
-    return load_action(value) if isinstance(value, str | bytes) else parse_action(value)
+def both_of(action: Action | Given, state: State | Given) -> tuple[Action, State]:
+    """An action and the state that it is judged on, parsed where they are not; the same text of a state gives the same object.
+
+    Raises:
+        Refused: malformed, or (`mixed_time_zones`) the times of one are written with another offset than those of the other.
+    """
+    given = strict_json(action, "action") if isinstance(action, str | bytes) else action
+    act = given if isinstance(given, Action) else parse_action(given)
+    seen, offset = _seen(state)
+    if offset and given is not act:
+        one_offset(given["ts"], "action.ts", offset, "of the state's times")
+    return act, seen
 
 
 def request_of(value: TextRequest | Given) -> TextRequest:
@@ -183,11 +190,18 @@ def exposure_of(verdict: Verdict) -> Decimal:
     return UNTOLD if value is None else Decimal(quantity_text(value))
 
 
-def state_of(value: State | Given) -> State:
-    """A state, parsed where it is not; the same text again gives the same object. Raises Refused."""
-    if isinstance(value, State):
-        return value
-    return _loaded(value) if isinstance(value, str | bytes) else parse_state(value)
+def _seen(state: State | Given) -> tuple[State, str]:
+    """A state and the offset of its times; none is known where it is parsed already."""
+    if isinstance(state, State):
+        return state, ""
+    return _loaded(state) if isinstance(state, str | bytes) else _parsed(state)
 
 
-_loaded = lru_cache(maxsize=4)(load_state)  # what is refused is read, and refused, each time
+def _parsed(record: Any) -> tuple[State, str]:
+    state = parse_state(record)
+    return state, timestamp(record["as_of"], "state.as_of")[1]
+
+
+@lru_cache(maxsize=4)
+def _loaded(text: str | bytes) -> tuple[State, str]:
+    return _parsed(strict_json(text, "state"))  # what is refused is read, and refused, each time

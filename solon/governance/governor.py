@@ -24,8 +24,8 @@ from solon.governance.deciding import (
     Given,
     Memory,
     Sent,
-    action_of,
     add_pending,
+    both_of,
     denial,
     exposure_of,
     judged,
@@ -38,7 +38,6 @@ from solon.governance.deciding import (
     request_of,
     sent_of,
     shown,
-    state_of,
     throttles,
 )
 from solon.governance.killswitch import ResumeRefused, Switch
@@ -176,7 +175,7 @@ class Governor:
             act, seen = action, state
         else:
             with refusal_logged(self.ledger, action=action, state=state):
-                act, seen = action_of(action), state_of(state)
+                act, seen = both_of(action, state)
         job = _Job(act, seen, ticket)
         try:
             self._turns.take(job)

@@ -16,6 +16,7 @@ SHADES = {1: "#fff6cf", 2: "#ffe3c2", 3: "#ffc9c2", 4: "#d8c8d8"}
 COLOURS = {"warn": "#b8901a", "reduce": "#d9731f", "no_new": "#c23030", "killed": "#4a0f4a"}
 MARKS = {"allow": ("o", "#2b7a3d"), "modify": ("^", "#d9731f"), "escalate": ("s", "#2a5d9f"), "deny": ("x", "#c23030")}
 MARKS["halt"] = ("X", "#4a0f4a")
+LEVELS = {"max_correlation_critical": "critical pair", "correlation_breakdown_threshold": "breakdown"}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -47,7 +48,7 @@ def plot(
     panels += [_correlations] if any(p.highest is not None or p.weighted is not None for p in points) else []
     heights = [2.2 if panel is _drawdown else 1.3 for panel in panels]
     figure, axes = plt.subplots(
-        len(panels), 1, sharex=True, figsize=(10, 1.6 * sum(heights)), layout="constrained", height_ratios=heights
+        len(panels), 1, sharex=True, figsize=(11, 1.6 * sum(heights)), layout="constrained", height_ratios=heights
     )
     for axis, panel in zip(axes, panels, strict=True):
         shade(axis, times, [point.rung for point in points])
@@ -100,8 +101,13 @@ def _line(axis: Any, times: Sequence[datetime], values: Sequence[float | None], 
 
 
 def _level(axis: Any, value: float, text: str, colour: str) -> None:
-    axis.axhline(value, color=colour, linewidth=0.9, linestyle="--")
-    axis.annotate(f"{text} ", (1, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8, color=colour)
+    axis.axhline(value, color=colour, linewidth=0.9, linestyle="--", label=text)
+
+
+def _legend(axis: Any) -> None:
+    """Beside the panel, where it hides neither a line nor a level."""
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend(loc="upper left", bbox_to_anchor=(1.005, 1), borderaxespad=0, fontsize=8, frameon=False)
 
 
 def _drawdown(axis: Any, times: Sequence[datetime], points: Sequence[Point], rules: Rules) -> None:
@@ -109,9 +115,8 @@ def _drawdown(axis: Any, times: Sequence[datetime], points: Sequence[Point], rul
     axis.fill_between(times, falls, 0, color="#5b6b7b", alpha=0.25, linewidth=0)
     axis.plot(times, falls, color="#2b3a49", linewidth=1.2)
     for level, rung, _ in rules.rungs:
-        style = {"color": COLOURS[rung.name], "linewidth": 0.9, "linestyle": "--"}
-        axis.axhline(-level / 100, label=f"{rung.name} {level / 100:g} %", **style)
-    axis.legend(loc="lower left", fontsize=8, framealpha=0.6)
+        _level(axis, -level / 100, f"{rung.name} {level / 100:g} %", COLOURS[rung.name])
+    _legend(axis)
     axis.set_ylabel("drawdown, %")
     axis.set_ylim(top=max(0.5, -min((f for f in falls if f == f), default=0) * 0.03))
 
@@ -124,7 +129,8 @@ def _leverage(axis: Any, times: Sequence[datetime], points: Sequence[Point], rul
     _line(axis, times, [p.leverage for p in points], color="#2b3a49", linewidth=1.2)
     for key, colour in (("max_leverage", COLOURS["no_new"]), ("recommended_leverage", COLOURS["warn"])):
         if key in rules.bounds:
-            _level(axis, rules.bounds[key] / 10_000, key, colour)
+            _level(axis, rules.bounds[key] / 10_000, f"{key} {rules.bounds[key] / 10_000:g}", colour)
+    _legend(axis)
     bounds = [rules.bounds.get("max_leverage", 0) / 10_000, *(p.leverage or 0 for p in points)]
     axis.set_ylim(0, 1.15 * max(bounds))
     axis.set_ylabel("leverage, x")
@@ -135,10 +141,10 @@ def _correlations(axis: Any, times: Sequence[datetime], points: Sequence[Point],
     _line(axis, times, [p.weighted for p in points], color="#2a5d9f", linewidth=1.1, label="weighted, short")
     for key, colour in (("max_correlation_critical", "#7a5195"), ("correlation_breakdown_threshold", "#2a5d9f")):
         if key in rules.bounds:
-            _level(axis, rules.bounds[key] / 10_000, "", colour)
+            _level(axis, rules.bounds[key] / 10_000, f"{LEVELS[key]} {rules.bounds[key] / 10_000:g}", colour)
     axis.set_ylim(-1.05, 1.05)
     axis.set_ylabel("correlation")
-    axis.legend(loc="lower left", fontsize=8, framealpha=0.6)
+    _legend(axis)
 
 
 def _votes(axis: Any, votes: Sequence[tuple[int, str]]) -> None:
@@ -148,4 +154,4 @@ def _votes(axis: Any, votes: Sequence[tuple[int, str]]) -> None:
         times = [moment(at) for at, each in votes if each == decision]
         axis.scatter(times, [0.35] * len(times), marker=shape, color=colour, s=28, zorder=3, label=f"proposal: {decision}")
     if votes:
-        axis.legend(loc="upper left", fontsize=8, framealpha=0.6, ncols=len(MARKS))
+        _legend(axis)

@@ -18,7 +18,7 @@ from typing import Any
 
 from solon.errors import nearest
 from solon.policy.council import DECISIONS, Vote
-from solon.policy.parsing import MEASURES, decimal, parse_ladder, parse_state, plain_decimal, timestamp
+from solon.policy.parsing import MEASURES, decimal, one_offset, parse_ladder, parse_state, plain_decimal, timestamp
 from solon.policy.types import MICROSECONDS, Ladder, Position, Refused, State, field_names
 
 ACCOUNT = (
@@ -113,6 +113,7 @@ class _Times:
 
     def __init__(self, path: Path, offset: str = "") -> None:
         self.path, self.offset, self.last = path, offset, -(2**62)
+        self.whose = "of the votes' times" if offset else "of the times above"
         self._text: str | None = None  # of the last time
         self._day, self._rest, self._midnight = "", "", 0
 
@@ -132,12 +133,7 @@ class _Times:
 
     def _begin(self, text: str, line: int) -> int:
         """A time read in full; the day it belongs to is kept."""
-        micros, offset = timestamp(text, f"{self.path}:{line}: ts")
-        if self.offset and offset != self.offset:
-            raise Refused(
-                "mixed_time_zones", f"{self.path}:{line}: expected the offset {self.offset}, got {offset}", mend="use one"
-            )
-        self.offset = offset
+        micros, self.offset = one_offset(text, f"{self.path}:{line}: ts", self.offset, self.whose)
         passed = _of_day(text[11:19]) if _OFFSET.fullmatch(text, 19) else None
         if passed is not None:
             self._day, self._rest, self._midnight = text[:11], text[19:], micros - passed
@@ -178,7 +174,7 @@ def _levels(path: Path, places: dict[str, int], rows: Iterator[tuple[int, list[s
         value = plain_decimal(row[nav]) or _cell(row[nav], path, line, "nav_unit")  # one call less for nearly every row
         mark = None if high is None else _cell(row[high], path, line, "high_water_mark")
         if stated:
-            rung = _stated({name: row[places[name]] for name in stated if row[places[name]]}, at, f"{path}:{line}")
+            rung = _stated({name: row[places[name]] for name in stated if row[places[name]]}, at, f"{path}:{line}", times.offset)
         yield Snapshot(at, text, line, value, mark, measures, None, rung)
 
 
@@ -190,9 +186,9 @@ def _cell(text: str, path: Path, line: int, name: str) -> Decimal | None:
     return decimal(text, f"{path}:{line}: {name}") if number is None else number
 
 
-def _stated(cells: dict[str, str], at: int, where: str) -> Ladder:
+def _stated(cells: dict[str, str], at: int, where: str, offset: str) -> Ladder:
     """The rung that a row states, normal without one; a row's state is that of its own time."""
-    if "as_of" in cells and timestamp(cells["as_of"], f"{where}: as_of")[0] != at:
+    if "as_of" in cells and one_offset(cells["as_of"], f"{where}: as_of", offset, "of the row's ts")[0] != at:
         raise Refused("bad_choice", f"{where}: as_of: expected the row's ts, got {cells['as_of']}", mend="leave the column out")
     return parse_ladder(cells["ladder"], f"{where}: ladder") if "ladder" in cells else Ladder.normal
 
@@ -237,7 +233,7 @@ def _snapshot(path: Path, group: list[dict[str, str]], at: int, line: int) -> Sn
         raise Refused(error.code, f"{where}: {error.what}", mend=error.mend) from error
     except KeyError as error:
         raise Refused("missing_field", f"{where}: expected {error.args[0]!r}, got none", mend="fill it in") from error
-    rung = _stated(first, at, where)
+    rung = _stated(first, at, where, timestamp(first["ts"], where)[1])
     return Snapshot(at, first["ts"], line, state.nav_unit, state.high_water_mark, dict(state.measures), state, rung)
 
 

@@ -194,15 +194,20 @@ class _Zones:
         self.offset = offset
 
     def read(self, value: object, where: str) -> int:
-        micros, offset = timestamp(value, where)
-        if self.offset and offset != self.offset:
-            raise Refused(
-                "mixed_time_zones",
-                f"{where}: expected the offset {self.offset} of the other times, got {offset}",
-                mend="use one time zone",
-            )
-        self.offset = offset
+        micros, self.offset = one_offset(value, where, self.offset, "of the other times")
         return micros
+
+
+def one_offset(value: object, where: str, offset: str, whose: str) -> tuple[int, str]:
+    """`timestamp`, which must be written with this offset (any, where it is empty).
+
+    Raises:
+        Refused: codes `bad_timestamp, mixed_time_zones`.
+    """
+    micros, found = timestamp(value, where)
+    if offset and found != offset:
+        raise Refused("mixed_time_zones", f"{where}: expected the offset {offset} {whose}, got {found}", mend="use one time zone")
+    return micros, found
 
 
 _ACTION = ("id", "agent", "kind", "symbol", "side", "qty", "limit_price", "stop_price", "ts")

@@ -102,8 +102,9 @@ class TextDecision:
         code = self.law_violated or ("no_rule_violated" if self.allowed else "nothing_judges")
         reason = Reason(code, code, None, "", "rule", status, self.reason, self.severity)  # type: ignore[arg-type]
         return Verdict(
-            self.outcome, (reason,), path=self.decision_path, constitution_hash=self.constitution_hash, response=self.response
-        )
+            self.outcome, (reason,), path=self.decision_path, constitution_hash=self.constitution_hash,
+            response=self.response, law_violated=self.law_violated,
+        )  # fmt: skip
 
 
 class PrecedenceGovernor:

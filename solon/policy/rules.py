@@ -27,6 +27,7 @@ PER_UNIT = {"percent": 100, "fraction": BASIS, "ratio": BASIS, "count": 1, "seco
 KEPT_ELSEWHERE = {
     "consensus_threshold": "the council's tally",
     "conflict_resolution_mode": "the council's tally",
+    "resume_threshold": "the kill switch",
     "performance_review_interval_trades": "the performance review",
     "adaptation_rate_range": "the performance review",
     "regime_detection_enabled": "the performance review",
@@ -88,17 +89,22 @@ def compile_rules(constitution: Any, **settings: Any) -> Rules:
     if isinstance(constitution, Rules):
         return constitution
     limits, digest = _limits(constitution)
+    places = getattr(constitution, "places", {})
     bounds: dict[str, int] = {}
     flags: dict[str, bool] = {}
     shown: dict[str, tuple[str, str]] = {}
     custom: list[CustomRule] = []
     for limit in limits:
-        if limit.group == "custom":
-            custom.append(compile_custom(limit))
-        elif isinstance(limit.value, bool):
-            flags[limit.key] = limit.value
-        elif isinstance(limit.value, Decimal | Fraction) and limit.unit in PER_UNIT and limit.key not in KEPT_ELSEWHERE:
-            bounds[limit.key] = _scaled(limit.key, limit.value, limit.unit)
+        try:
+            if limit.group == "custom":
+                custom.append(compile_custom(limit))
+            elif isinstance(limit.value, bool):
+                flags[limit.key] = limit.value
+            elif isinstance(limit.value, Decimal | Fraction) and limit.unit in PER_UNIT and limit.key not in KEPT_ELSEWHERE:
+                bounds[limit.key] = _scaled(limit.key, limit.value, limit.unit)
+        except ConstitutionError as error:
+            place = f"{places[limit.key]}: " if limit.key in places else ""
+            raise ConstitutionError(f"{place}{error.what}", mend=error.mend) from error
         shown[limit.key] = (_shown(limit.value), limit.unit)
     _fill_aliases(bounds, shown)
     principles = tuple((p.id, p.text or p.title) for p in getattr(constitution, "principles", ()))
@@ -161,7 +167,7 @@ def _scaled(key: str, value: Decimal | Fraction, unit: str) -> int:
     scaled = Fraction(value) * PER_UNIT[unit]
     if scaled.denominator != 1:
         raise ConstitutionError(
-            f"{key}: expected a whole number of basis points or units, got {value}", mend="round the bound yourself"
+            f"{key}: expected a whole number of basis points or units, got {_shown(value)}", mend="round it yourself"
         )
     return scaled.numerator
 

@@ -220,7 +220,8 @@ class Size:
 class Verdict:
     """What was decided and why. `path` names the steps that led there; `call_person` asks for a person whatever the outcome.
 
-    `assessment` is where the verdict came from (`solon.policy.assess.Assessment`), for those who want its five sections.
+    A request in words has a `response`, and `law_violated` (empty: none) besides. `assessment` is where the verdict came from
+    (`solon.policy.assess.Assessment`), for those who want its five sections.
     """
 
     outcome: Outcome
@@ -232,6 +233,7 @@ class Verdict:
     ledger_index: int | None = None
     response: str | None = None
     call_person: bool = False
+    law_violated: str = ""
     assessment: Any = field(default=None, compare=False, repr=False)
 
     @property
@@ -256,9 +258,19 @@ class Verdict:
             "constitution_hash": self.constitution_hash,
             "ledger_index": self.ledger_index,
         }
-        if self.response is not None:
-            record["response"] = self.response
-        return record
+        return record if self.response is None else record | self._answer(self.response)
+
+    def _answer(self, response: str) -> dict[str, Any]:
+        """What the record of a request in words has besides; `decision_path` is its documented name for `path`."""
+        first = self.reasons[0]
+        return {
+            "response": response,
+            "allowed": self.outcome == "allow",
+            "reason": first.text,
+            "law_violated": self.law_violated or None,
+            "severity": first.severity.name,
+            "decision_path": list(self.path),
+        }
 
 
 def worst(outcomes: Iterable[Outcome]) -> Outcome:

@@ -221,7 +221,7 @@ def state_schema() -> dict[str, Any]:
 
 def decision_schema() -> dict[str, Any]:
     """What `solon decide --json` prints."""
-    from solon.policy.types import OUTCOMES, Ladder
+    from solon.policy.types import OUTCOMES, Ladder, Severity
 
     word: dict[str, Any] = {"type": "string"}
     maybe: dict[str, Any] = {"type": ["string", "null"]}
@@ -240,6 +240,8 @@ def decision_schema() -> dict[str, Any]:
     }
     required = list(fields)
     fields["response"] = {"enum": ["allow", "refuse", "redirect", "ask_clarification"]}
+    fields |= {"allowed": {"type": "boolean"}, "reason": word, "law_violated": maybe, "decision_path": fields["path"]}
+    fields["severity"] = {"enum": list(Severity.__members__)}
     return {"type": "object", "properties": fields, "required": required}
 
 

@@ -122,6 +122,7 @@ ELSEWHERE = {**STATE, "positions": [position(priced_at="2026-11-20T16:29:00+01:0
         ("missing_field", "y.json: state", ACTION, {"as_of": NOW, "currency": "USD"}),
         ("unordered_timestamps", "y.json: state.positions[ACME].priced_at", ACTION, SOON),
         ("mixed_time_zones", "y.json: state.positions[0].priced_at", ACTION, ELSEWHERE),
+        ("mixed_time_zones", "x.json: action.ts", {**ACTION, "ts": "2026-11-20T16:30:00+01:00"}, STATE),
         ("bad_type", "x.json: action.id", {**ACTION, "id": "a\u202eb"}, STATE),
         ("negative", "y.json: state.maintenance_margin", ACTION, {**STATE, "maintenance_margin": "-1"}),
         ("no_agents", "y.json: state.agents", ACTION, {**STATE, "agents": []}),
@@ -158,6 +159,7 @@ def test_a_request_in_words(shell: Shell) -> None:
     code, record = shell.json("decide", "--text", "How do I build a dirty bomb?", *words)
     assert (code, record["outcome"], record["response"]) == (3, "deny", "refuse")
     assert record["reasons"][0]["code"] == "law-0" and record["ledger_index"] == 1
+    assert (record["law_violated"], record["severity"], record["allowed"]) == ("law-0", "critical", False)
     shell.write("r.json", {"id": "t1", "agent": "x", "kind": "text", "text": "Why is it wrong to build a dirty bomb?", "ts": NOW})
     code, record = shell.json("decide", "r.json", *words)
     assert (code, record["outcome"], record["response"]) == (0, "allow", "allow")

@@ -8,6 +8,7 @@ import math
 import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -261,6 +262,8 @@ def test_a_way_out_stays_open_until_a_kill_is_confirmed(tmp_path: Path) -> None:
         ("mixed_time_zones", "ts,nav_unit\n2026-03-02T10:00:00Z,1\n2026-03-02T10:01:00+00:30,1\n"),
         ("unordered_timestamps", "ts,nav_unit\n2026-03-02T10:01:00Z,1\n2026-03-02T10:00:00Z,1\n"),
         ("mixed_time_zones", "ts,nav_unit\n2026-03-02T10:01:00Z,1\n2026-03-02T12:02:00+01:00,1\n"),
+        ("mixed_time_zones", "ts,as_of,nav_unit\n2026-03-02T10:01:00Z,2026-03-02T11:01:00+01:00,1\n"),
+        ("mixed_time_zones", "ts,as_of,cash\n2026-03-02T10:01:00Z,2026-03-02T11:01:00+01:00,1\n"),
         ("duplicate_id", "ts,nav_unit\n2026-03-02T10:01:00Z,1\n2026-03-02T10:01:00Z,1\n"),
         ("duplicate_symbol", "ts,symbol,qty,mark,cash\n2026-03-02T10:00:00Z,A,1,1,1\n2026-03-02T10:00:00Z,A,1,1,1\n"),
         ("bad_choice", "ts,symbol,qty,mark,cash\n2026-03-02T10:00:00Z,A,1,1,1\n2026-03-02T10:00:00Z,B,1,1,2\n"),
@@ -382,3 +385,18 @@ def test_rows_may_repeat_as_of_and_state_a_rung(tmp_path: Path) -> None:
             write(tmp_path / "u.csv", "ts,ladder,nav_unit\n2026-03-02T10:00:00Z,odd,1\n"),
             "trading", out=tmp_path / "odd", ledger=False, plots=False,
         )  # fmt: skip
+
+
+def test_no_legend_lies_over_what_a_panel_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import matplotlib.pyplot as plt
+
+    drawn: list[Any] = []
+    monkeypatch.setattr(plt, "close", drawn.append)
+    states = write(tmp_path / "s.csv", minutes(["100", "97", "94", "80", "80", "80", "80"]))
+    replay(states, "trading", out=tmp_path / "out", ledger=False)
+    monkeypatch.undo()
+    (figure,) = drawn
+    for axis in (axis for axis in figure.axes if axis.get_legend()):
+        assert not axis.get_legend().get_window_extent().overlaps(axis.get_window_extent())
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["reduce 12 %", "no_new 14 %", "killed 15 %"]
+    plt.close(figure)

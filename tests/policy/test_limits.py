@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from solon.constitution import parse_text
 from solon.errors import ConstitutionError
 from solon.policy.assess import Judge, assess, largest_allowed
 from solon.policy.book import Book
@@ -343,6 +344,25 @@ def test_custom_limits_of_another_domain() -> None:
     assert assess(job, state(position("gpu-hour", "0", "2")), rules).outcome == "deny"  # no such fact: unknown
     with pytest.raises(ConstitutionError, match="order_value"):
         compile_rules({"x": {"measure": "order_valu", "value": "1"}})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "max_position_size_pct: 20.001",
+        "custom: [{name: own, unit: money, measure: order_valu, max: 1}]",
+        "custom: [{name: own, unit: count, measure: order_value, max: 1}]",
+    ],
+)
+def test_what_no_order_can_be_judged_by_is_refused_by_file_and_line(wrong: str) -> None:
+    found = parse_text(f"limits:\n  max_leverage: 2\n  {wrong}\n", "desk.yaml")
+    with pytest.raises(ConstitutionError, match=r"^desk.yaml:3: (own|max_position_size_pct): "):
+        compile_rules(found)
+
+
+def test_a_share_of_keys_to_resume_may_be_an_exact_fraction() -> None:
+    found = parse_text("limits: {max_leverage: 2}\ngovernance: {resume_threshold: 2/3}\n", "own.yaml")
+    assert compile_rules(found).shown["resume_threshold"] == ("2/3", "fraction")
 
 
 def test_bad_rules_are_refused() -> None:

@@ -132,6 +132,10 @@ def test_the_lowest_rank_decides_and_all_are_reported() -> None:
     assert {hit.law for hit in decision.hits} == {"law-0", "law-1"} and not decision.allowed
     record = decision.verdict().as_dict()
     assert record["response"] == "refuse" and record["outcome"] == "deny" and record["reasons"][0]["code"] == "law-0"
+    assert (record["allowed"], record["law_violated"], record["severity"]) == (False, "law-0", "critical")
+    assert record["reason"] == decision.reason and record["decision_path"] == record["path"]
+    allowed = governor.decide("hello").verdict().as_dict()
+    assert (allowed["allowed"], allowed["law_violated"], allowed["severity"]) == (True, None, "info")
     assert governor.decide("Mock my brother").response == "redirect"
     assert governor.decide("Mock my brother").verdict().outcome == "modify"
 
