@@ -32,7 +32,15 @@ def register(app: typer.Typer) -> None:
     groups: dict[str, tuple[str, dict[str, Any]]] = {
         "emergency": (
             "Stop by one, resume by several; states and drills.",
-            {"status": status, "stop": stop, "resume": resume, "relax": relax, "enable": enable, "drill": drill},
+            {
+                "status": status,
+                "stop": stop,
+                "resume": resume,
+                "relax": relax,
+                "enable": enable,
+                "adopt": adopt,
+                "drill": drill,
+            },
         ),
     }
     for name, (about, verbs) in groups.items():
@@ -95,12 +103,22 @@ def decide(
                 raise InputError("decide: expected --state STATE.json for an order, got none", mend="name the account's state")
             else:
                 verdict = governor.decide(given, _text(state), ticket=ticket)
+                if governor.ledger is not None:
+                    _tell_way_back(governor.ladder.rung.name, ledger)
     except Refused as error:
         file = state if error.what.startswith("state") else action
         error.what = f"{file}: {error.what}" if file is not None else error.what
         raise
     emit(verdict.as_dict()) if as_json else _print_verdict(verdict)
     sys.exit(verdict.exit_code)
+
+
+def _tell_way_back(rung: str, ledger: Path | None) -> None:
+    """What leaves a rung that has latched; in a ledger by itself nobody is known who could sign."""
+    verb = {"reduce": "relax", "no_new": "relax", "killed": "resume"}.get(rung)
+    if verb is not None:
+        first = "" if ledger is None else f"solon keys register, then solon emergency adopt {ledger}, then "
+        print(f"the ladder stays at {rung} until people sign: {first}solon emergency {verb}", file=sys.stderr)
 
 
 def _given(action: Path | None, text: str | None) -> Any:
@@ -193,16 +211,11 @@ def safety_report(
 
 
 def _state_record(home: Path) -> dict[str, Any]:
-    from solon.governance.home import Home, read_ledger
+    from solon.governance.home import Home
 
     place = Home(home)
     state = place.switch().state()
-    rung = "killed" if state.stopped else "normal"
-    if place.ledger_path.exists() and not state.stopped:
-        ledger = read_ledger(place.ledger_path)
-        saved = ledger.of_kind("ladder", newest=1)
-        rung = saved[0].record["body"]["state"]["rung"] if saved else rung
-        ledger.close()
+    rung = "killed" if state.stopped else place.ladder().rung.name
     return {
         "status": state.status, "stopped": state.stopped, "stop": state.stop, "reasons": list(state.reasons),
         "waiting": list(state.waiting), "since": state.since, "ladder": rung,
@@ -271,35 +284,49 @@ def resume(
     home: Folder = HOME,
     as_json: JsonFlag = False,
 ) -> None:
-    """Resume by several distinct keys, for exactly the stops that stand."""
+    """Resume by several distinct keys, for exactly the stops that stand. Exit 1 while it waits for a signature or a process."""
     from solon.governance.home import Home, read_json, write_json
     from solon.governance.killswitch import ResumeRefused, sign_resume
     from solon.ledger.dsse import read
     from solon.ledger.keys import read_private
     from solon.ledger.storage import clock
 
-    keys = [read_private(path) for path in key or []]
-    with Home(home).governor(constitution) as governor:
-        registry, switch = governor.registry, governor.switch
-        if registry is None or switch is None:
-            raise InputError(f"{home}: expected a registry, got none", mend="solon keys register")
-        if signed is not None and signed.exists():
-            envelope = read(read_json(signed, "a signed resume"), "resume")
-            for private in keys:
-                envelope = envelope.signed_by(private)
-        else:
-            envelope = sign_resume(registry.network, switch.state().stop, keys, clock(), rebase=rebase)
-        try:
-            events = governor.resume(envelope, _drawdown(state))
-        except ResumeRefused as error:
-            if error.code != "too_few" or signed is None:
-                raise
-            write_json(signed, envelope.as_dict())
-            print(f"{error.what}; kept in {signed}", file=sys.stderr)
-            sys.exit(1)
+    place, keys, drawdown = Home(home), [read_private(path) for path in key or []], _drawdown(state)
+    registry = place.registry()
+    if signed is not None and signed.exists():
+        envelope = read(read_json(signed, "a signed resume"), "resume")
+        for private in keys:
+            envelope = envelope.signed_by(private)
+    else:
+        envelope = sign_resume(registry.network, place.switch().state().stop, keys, clock(), rebase=rebase)
+    try:
+        _carry_out(place, constitution, envelope, lambda governor: governor.resume(envelope, drawdown), as_json)
+    except ResumeRefused as error:
+        if error.code != "too_few" or signed is None:
+            raise
+        write_json(signed, envelope.as_dict())
+        print(f"{error.what}; kept in {signed}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _carry_out(place: Any, constitution: str | None, envelope: Any, act: Any, as_json: bool) -> None:
+    """Do what was signed, and tell how things stand; or leave it for the process that writes the ledger, which is exit 1."""
+    from solon.errors import EnvironmentRefused
+
+    try:
+        with place.governor(constitution, wait=0.5) as governor:
+            events = act(governor)
+    except EnvironmentRefused as error:
+        if error.code != "in_use":
+            raise
+        place.hand_in(envelope, constitution)
+        print("handed in: another process writes the ledger, and takes it up with its next decision", file=sys.stderr)
+        _tell(_state_record(place.folder) | {"handed_in": True}, as_json)
+        sys.exit(1)
     for event in events:
         print(event.text, file=sys.stderr)
-    _tell(_state_record(home), as_json)
+    _tell(_state_record(place.folder), as_json)
+    sys.exit(1 if any(event.kind == "refused" for event in events) else 0)
 
 
 def relax(
@@ -314,15 +341,11 @@ def relax(
     from solon.ledger.dsse import seal
     from solon.ledger.keys import read_private
 
-    private = read_private(key)
-    with Home(home).governor(constitution) as governor:
-        network = governor.registry.network if governor.registry is not None else ""
-        record = {"network": network, "rung": governor.ladder.rung.name, "since": governor.ladder.since}
-        events = governor.relax(seal("relax", record, [private]), _drawdown(state))
-    for event in events:
-        print(event.text, file=sys.stderr)
-    _tell(_state_record(home), as_json)
-    sys.exit(1 if any(event.kind == "refused" for event in events) else 0)
+    place, private, drawdown = Home(home), read_private(key), _drawdown(state)
+    stands = place.ladder()
+    record = {"network": place.registry().network, "rung": stands.rung.name, "since": stands.since}
+    envelope = seal("relax", record, [private])
+    _carry_out(place, constitution, envelope, lambda governor: governor.relax(envelope, drawdown), as_json)
 
 
 def enable(
@@ -339,12 +362,32 @@ def enable(
     from solon.ledger.keys import read_private
     from solon.ledger.storage import clock
 
-    private = read_private(key)
-    with Home(home).governor(constitution) as governor:
-        network = governor.registry.network if governor.registry is not None else ""
-        record = {"network": network, "agent": agent, "symbol": symbol, "issued_at": clock()}
-        governor.re_enable(seal("re-enable", record, [private]))
-    emit({"agent": agent, "symbol": symbol, "enabled": True}) if as_json else print(f"{agent} may trade {symbol} again")
+    place, private = Home(home), read_private(key)
+    record = {"network": place.registry().network, "agent": agent, "symbol": symbol, "issued_at": clock()}
+    envelope = seal("re-enable", record, [private])
+
+    def act(governor: Any) -> tuple[()]:
+        governor.re_enable(envelope)
+        emit({"agent": agent, "symbol": symbol, "enabled": True}) if as_json else print(f"{agent} may trade {symbol} again")
+        sys.exit(0)
+
+    _carry_out(place, constitution, envelope, act, as_json)
+
+
+def adopt(
+    ledger: Annotated[Path, typer.Argument(metavar="LEDGER", help="The file given with --ledger; it is moved.")],
+    home: Folder = HOME,
+    as_json: JsonFlag = False,
+) -> None:
+    """Take a ledger that stood alone into a governance folder with a registry, where people may relax, resume and approve."""
+    from solon.governance.home import Home
+
+    place = Home(home)
+    rung = place.adopt(ledger)
+    print(f"{ledger} is {place.ledger_path} now; decide with --home {home}", file=sys.stderr)
+    if rung.name in ("reduce", "no_new"):
+        print(f"the ladder stands at {rung.name}: solon emergency relax leaves it", file=sys.stderr)
+    _tell(_state_record(home), as_json)
 
 
 def drill(constitution: Constitution = "trading", as_json: JsonFlag = False) -> None:

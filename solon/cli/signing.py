@@ -98,10 +98,14 @@ def _old(registry: Path) -> Any:
 
 
 def _extend(registry: Path, changed: Any, sign: list[Path] | None, pending: Path | None, as_json: bool) -> None:
-    from solon.governance.home import extend_registry
+    from contextlib import nullcontext
+
+    from solon.governance.home import Home, extend_registry
     from solon.ledger.keys import read_private
 
-    new, missing = extend_registry(registry, changed, [read_private(path) for path in sign or []], pending=pending)
+    keys, home = [read_private(path) for path in sign or []], Home(registry.parent)
+    with home.registering() if registry == home.registry_path else nullcontext():
+        new, missing = extend_registry(registry, changed, keys, pending=pending)
     if new is None:
         emit({"pending": str(pending), "missing": missing}) if as_json else print(f"{missing}; kept in {pending}")
         sys.exit(1)

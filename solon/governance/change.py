@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from solon.constitution import Constitution, parse_text, render
-from solon.errors import ConstitutionError
+from solon.errors import ConstitutionError, IntegrityError
 from solon.governance.refusals import refusal_logged
 from solon.governance.registry import Registry
 from solon.ledger.dsse import Envelope, read, seal
@@ -33,6 +33,26 @@ def keys_needed(what: Literal["resume", "change"], registry: Registry, constitut
 def consensus_needed(registry: Registry, constitution: Constitution) -> Fraction:
     """The share of eligible voters that must say yes: the registry's or the constitution's, whichever is larger."""
     return max(registry.share, Fraction(constitution.value("consensus_threshold", registry.share)))
+
+
+RE_ENABLE_FIELDS = {"network", "agent", "symbol", "issued_at"}
+
+
+def signed_to_relax(kind: str, envelope: Envelope, registry: Registry) -> Any:
+    """The record of an envelope of this kind that one who may relax has signed. Raises IntegrityError."""
+    record = read(envelope.as_dict(), kind).record
+    if not envelope.clean or not registry.holders("relax", envelope.signers):
+        raise IntegrityError(f"{kind}: expected a signature of a member who may relax", mend="let a risk manager sign")
+    return record
+
+
+def check_re_enable(envelope: Envelope, registry: Registry) -> tuple[str, str]:
+    """The agent that is re-enabled and the instrument, by one who may sign it. Raises IntegrityError."""
+    record = signed_to_relax("re-enable", envelope, registry)
+    if not isinstance(record, dict) or set(record) != RE_ENABLE_FIELDS or record["network"] != registry.network:
+        fields = ", ".join(sorted(RE_ENABLE_FIELDS))
+        raise IntegrityError(f"re-enable: expected {fields} of this network", mend="sign it anew")
+    return record["agent"], record["symbol"]
 
 
 class NotSigned(ConstitutionError):

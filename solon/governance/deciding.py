@@ -169,8 +169,8 @@ def both_of(action: Action | Given, state: State | Given) -> tuple[Action, State
     Raises:
         Refused: malformed, or (`mixed_time_zones`) the times of one are written with another offset than those of the other.
     """
-    given = strict_json(action, "action") if isinstance(action, str | bytes) else action
-    act = given if isinstance(given, Action) else parse_action(given)
+    given: Any = strict_json(action, "action") if isinstance(action, str | bytes) else action
+    act: Action = given if isinstance(given, Action) else parse_action(given)
     seen, offset = _seen(state)
     if offset and given is not act:
         one_offset(given["ts"], "action.ts", offset, "of the state's times")

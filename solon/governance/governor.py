@@ -18,7 +18,7 @@ from typing import Any
 
 from solon.constitution import Constitution, load
 from solon.errors import ConstitutionError, InputError, IntegrityError, SolonError
-from solon.governance.change import keys_needed, put_in_force, tightened_since
+from solon.governance.change import check_re_enable, keys_needed, put_in_force, signed_to_relax, tightened_since
 from solon.governance.deciding import (
     PARKED,
     Given,
@@ -40,6 +40,7 @@ from solon.governance.deciding import (
     shown,
     throttles,
 )
+from solon.governance.inbox import Act, Inbox
 from solon.governance.killswitch import ResumeRefused, Switch
 from solon.governance.learning import check_tightening
 from solon.governance.logged import decision_text, state_text
@@ -48,7 +49,7 @@ from solon.governance.registry import Registry
 from solon.governance.review import ReviewQueue
 from solon.governance.turns import Turns
 from solon.ledger.canonical import Written, digest, written
-from solon.ledger.dsse import Envelope, read
+from solon.ledger.dsse import Envelope
 from solon.ledger.receipts import Receipt
 from solon.ledger.storage import AlreadyUsed, Job, Ledger, clock
 from solon.policy.assess import Judge
@@ -60,8 +61,6 @@ from solon.policy.parsing import action_record, parse_action, parse_state, reque
 from solon.policy.precedence import Judged, PrecedenceGovernor
 from solon.policy.rules import tightened_rules
 from solon.policy.types import Action, Ladder, State, TextRequest, Verdict
-
-RE_ENABLE_FIELDS = {"network", "agent", "symbol", "issued_at"}
 
 
 class _Job(Receipt):
@@ -88,6 +87,7 @@ class Governor:
         switch: Switch | None = None,
         registry: Registry | None = None,
         reviews: ReviewQueue | None = None,
+        inbox: Inbox | None = None,
         change: Envelope | None = None,
         pinned: str = "",
         now: Callable[[], int] = clock,
@@ -96,6 +96,7 @@ class Governor:
         Args:
             constitution: itself, a library name or a path.
             ledger: where decisions go; without one nothing is remembered beyond this object.
+            inbox: where people leave signed resumes, relaxations and re-enablings while this process holds the ledger.
             change: signatures for a constitution that differs from the ledger's (needed where a registry is given).
             pinned: the hash that the constitution must have.
 
@@ -110,7 +111,7 @@ class Governor:
         self.tightened: dict[str, str] = {}
         self.precedence = PrecedenceGovernor(self.constitution)
         self.ledger, self.switch, self.registry, self.reviews, self.now = ledger, switch, registry, reviews, now
-        self.ladder = LadderState()
+        self.inbox, self.ladder = inbox, LadderState()
         self.pending: dict[str, Sent] = {}
         self.throttled: set[tuple[str, str]] = set()
         self._memory = Memory(self.judge.rules)
@@ -256,9 +257,9 @@ class Governor:
             self._watch(state, book)
         sent_at = received(action, book)
         stopped = self.switch is not None and self.switch.stopped
-        if stopped and self.ledger is not None:
-            self._send()
-            self.switch.log(self.ledger)  # type: ignore[union-attr]  # another process stopped, which could not log it
+        if (stopped or self.ladder.rung > Ladder.warn or self.throttled) and self._heard(book):
+            self._decide(job)
+            return
         rung = max(state.ladder, self.ladder.rung, Ladder.killed if stopped else Ladder.normal)
         book.ladder = max(book.ladder, rung)
         approved = self._approved(action, ticket) if ticket and action.kind == "flatten" else False
@@ -280,6 +281,20 @@ class Governor:
             self._log("decision", body, once=once, receipt=job)
             job.logged = True
         self._throttle(action, book, verdict)
+
+    def _heard(self, book: Book) -> bool:
+        """Log what others stopped, and take up what people left for this process; whether that may have changed what stands."""
+        if self.ledger is None or self.switch is None:
+            return False
+        self._send()
+        self.switch.log(self.ledger)
+        fall = book.drawdown_parts()
+        back: dict[str, Act | None] = {"resume": None, "relax": None, "re-enable": self.re_enable}
+        if fall is not None:
+            back |= {"resume": lambda envelope: self.resume(envelope, fall), "relax": lambda envelope: self.relax(envelope, fall)}
+        found = self.inbox.take_up(self.ledger, back) if self.inbox is not None else 0
+        self._book = None if found else self._book
+        return found > 0
 
     def _throttle(self, action: Action, book: Book, verdict: Verdict) -> None:
         """Too many executions in a row disable the agent in the instrument until someone designated re-enables it."""
@@ -436,7 +451,7 @@ class Governor:
             self.observe(Observation(self.now(), command="stop"))
         with refusal_logged(self.ledger, resume=envelope):
             rebased = envelope.record.get("rebase") is True if isinstance(envelope.record, dict) else False
-            seen = Observation(self.now(), drawdown, command="resume", rebased=rebased)
+            seen = Observation(self.now(), drawdown, "state", command="resume", rebased=rebased)
             refused = [event.text for event in step(self.ladder, seen, self.judge.rules)[1] if event.kind == "refused"]
             if refused and self.ladder.rung == Ladder.killed:  # before the signatures are used up
                 mend = "resume when it has recovered, or accept the present level as the new mark: --rebase"
@@ -450,12 +465,12 @@ class Governor:
         Raises:
             IntegrityError: not signed by one who may, of another rung, or used before.
         """
-        _, registry = self._guarded()
+        registry = self._registered()
         named = {"network": registry.network, "rung": self.ladder.rung.name, "since": self.ladder.since}
         with refusal_logged(self.ledger, relax=envelope):
-            if self._signed_to_relax("relax", envelope) != named:
+            if signed_to_relax("relax", envelope, registry) != named:
                 raise IntegrityError("relax: it names another rung than the one that stands", mend="sign it for the present one")
-        return self.observe(Observation(self.now(), drawdown, command="relax"))
+        return self.observe(Observation(self.now(), drawdown, "state", command="relax"))
 
     def re_enable(self, envelope: Envelope) -> None:
         """Lift the throttle of an agent in an instrument, by one who may relax (RTS 6 Art. 15(1)).
@@ -463,30 +478,22 @@ class Governor:
         Raises:
             IntegrityError: not signed by one who may. AlreadyUsed: signed for an earlier throttle. InputError: not throttled.
         """
-        _, registry = self._guarded()
         with refusal_logged(self.ledger, re_enable=envelope), self._turns.held():
-            record = self._signed_to_relax("re-enable", envelope)
-            if not isinstance(record, dict) or set(record) != RE_ENABLE_FIELDS or record["network"] != registry.network:
-                fields = ", ".join(sorted(RE_ENABLE_FIELDS))
-                raise IntegrityError(f"re-enable: expected {fields} of this network", mend="sign it anew")
-            pair = (record["agent"], record["symbol"])
+            pair = check_re_enable(envelope, self._registered())
             if pair not in self.throttled:
                 raise InputError(f"re-enable: {pair[0]} is not disabled in {pair[1]}", mend="nothing to do")
             if self.ledger is not None:
                 body = {"agent": pair[0], "symbol": pair[1], "by": envelope.as_dict()}
-                self.ledger.append("re_enable", body, once=f"re-enable:{digest(record)}")
+                self.ledger.append("re_enable", body, once=f"re-enable:{digest(envelope.record)}")
             self.throttled.discard(pair)
             self._book = None
 
-    def _signed_to_relax(self, kind: str, envelope: Envelope) -> Any:
-        """The record of an envelope of this kind that one who may relax has signed."""
-        _, registry = self._guarded()
-        record = read(envelope.as_dict(), kind).record
-        if not envelope.clean or not registry.holders("relax", envelope.signers):
-            raise IntegrityError(f"{kind}: expected a signature of a member who may relax", mend="let a risk manager sign")
-        return record
+    def _registered(self) -> Registry:
+        if self.registry is None:
+            raise ConstitutionError("expected a registry, which says who may sign, got none", mend="solon keys register")
+        return self.registry
 
     def _guarded(self) -> tuple[Switch, Registry]:
-        if self.switch is None or self.registry is None:
-            raise ConstitutionError("expected a switch and a registry, got none", mend="solon keys register; give --registry")
-        return self.switch, self.registry
+        if self.switch is None:
+            raise ConstitutionError("expected a switch, got none", mend="decide with --home, whose folder has one")
+        return self.switch, self._registered()

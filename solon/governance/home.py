@@ -5,11 +5,13 @@ with home.governor("trading") as governor:
     governor.decide(action, state)
 
 governance/ledger.db (+ .tip, .key, .pub, .lock)   switch.db   registry.json (the chain)   voters/KEY.db
+answers/, acts/ (what people signed while another process wrote the ledger)
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,17 +21,21 @@ from typing import Any
 from solon.checkpoints.files import write_durably
 from solon.constitution import Constitution, load, parse_text
 from solon.errors import EnvironmentRefused, InputError, IntegrityError, SolonError
-from solon.governance.change import NotSigned, sign_change
+from solon.governance.change import NotSigned, keys_needed, sign_change, signed_to_relax
 from solon.governance.governor import Governor
+from solon.governance.inbox import Inbox
 from solon.governance.killswitch import StopRefused, Switch
 from solon.governance.refusals import refusal_logged
 from solon.governance.registry import Member, Registry, RegistryRefused, chain, follow
 from solon.governance.review import ReviewQueue
 from solon.governance.votes import VoterMemory
-from solon.ledger.dsse import Envelope, read, seal
+from solon.ledger.dsse import Envelope, named_in, read, seal
 from solon.ledger.keys import PrivateKey, PublicKey, read_private, read_public
 from solon.ledger.storage import Ledger, clock, held
+from solon.policy.ladder import LadderState
+from solon.policy.ladder import state_of as ladder_of
 from solon.policy.parsing import strict_json
+from solon.policy.types import Ladder
 
 
 def ledger_key(path: Path | str) -> PrivateKey:
@@ -106,6 +112,7 @@ class Home:
         self.switch_path = self.folder / "switch.db"
         self.registry_path = self.folder / "registry.json"
         self.inbox = self.folder / "answers"
+        self.acts = Inbox(self.folder / "acts")
 
     def registry(self) -> Registry:
         """The registry. Raises InputError where there is none."""
@@ -154,25 +161,76 @@ class Home:
                 ledger.close()
 
     @contextmanager
-    def governor(self, constitution: Constitution | str | Path | None, *, change: Envelope | None = None) -> Iterator[Governor]:
+    def governor(
+        self, constitution: Constitution | str | Path | None, *, change: Envelope | None = None, wait: float = 10.0
+    ) -> Iterator[Governor]:
         """Everything opened, and closed afterwards. Without a registry nobody can approve, stop by signature, or resume.
 
-        Without a constitution it is the one that the ledger saw last, or else `trading`.
+        Without a constitution it is the one that the ledger saw last, or else `trading`. `wait`: seconds for another writer.
         """
         switch = self.switch()
-        ledger = open_ledger(self.ledger_path)
+        ledger = open_ledger(self.ledger_path, wait=wait)
         try:
             switch.log(ledger)
-            if constitution is None:
-                last = ledger.of_kind("constitution", newest=1)
-                constitution = parse_text(last[0].record["body"]["text"], "the ledger's constitution") if last else "trading"
-            registry = self.registry() if self.registry_path.exists() else None
+            chosen = _in_force(ledger) if constitution is None else constitution
+            registry = self._registry_if_any()
             self._no_rollback(ledger, registry)
             reviews = ReviewQueue(ledger, registry, inbox=self.inbox) if registry is not None else None
-            yield Governor(constitution, ledger=ledger, switch=switch, registry=registry, reviews=reviews, change=change)
+            yield Governor(
+                chosen, ledger=ledger, switch=switch, registry=registry, reviews=reviews, inbox=self.acts, change=change
+            )
         finally:
             ledger.close()
             switch.close()
+
+    def ladder(self) -> LadderState:
+        """Where the latched ladder stands, read beside whoever writes the ledger."""
+        if not self.ledger_path.exists():
+            return LadderState()
+        with read_ledger(self.ledger_path) as ledger:
+            return _ladder_of(ledger)
+
+    def hand_in(self, envelope: Envelope, constitution: str | Path | None = None) -> None:
+        """Leave a signed resume, relaxation or re-enabling for the process that holds the ledger: its next decision takes it up.
+
+        Raises:
+            ResumeRefused, IntegrityError: as things stand it would not be accepted.
+        """
+        registry, name = self.registry(), named_in(envelope)
+        if name != "resume":
+            signed_to_relax(name, envelope, registry)
+        else:
+            with read_ledger(self.ledger_path) as ledger:
+                chosen = load(constitution) if constitution is not None else _in_force(ledger)
+            switch = self.switch()
+            switch.check_resume(envelope, registry, keys_needed("resume", registry, chosen))
+            switch.close()
+        self.acts.leave(envelope)
+
+    def adopt(self, ledger: Path | str) -> Ladder:
+        """Take a ledger that was kept by itself into this folder, with its key and tip, so that people may sign for it. A ladder
+        at killed becomes a stop, which resumes as any stop does. Returns the rung that stands.
+
+        Raises:
+            InputError: this folder has a ledger or no registry, or there is no such ledger. EnvironmentRefused: it is in use.
+            IntegrityError: it does not verify.
+        """
+        path, registry = Path(ledger), self.registry()
+        if not path.is_file() or self.ledger_path.exists():
+            found = f"{path}: expected a ledger, got no file" if not path.is_file() else f"{self.folder}: has a ledger"
+            raise InputError(found, mend="name the file given with --ledger, and a --home that has no ledger yet")
+        with open_ledger(path, wait=0.5) as book:
+            self._no_rollback(book, registry)
+            switch, rung = Switch.create(self.switch_path), _ladder_of(book).rung
+            if rung == Ladder.killed and not switch.stopped:
+                switch.trigger("ladder", {"ladder": "killed"}, book)
+            switch.close()
+        with held(path, 0.5):
+            for suffix in (".pub", ".tip", ".key", "-wal", ""):  # the ledger itself comes last
+                if Path(f"{path}{suffix}").exists():
+                    shutil.move(f"{path}{suffix}", f"{self.ledger_path}{suffix}")
+            Path(f"{path}.lock").unlink()
+        return rung
 
     def enact(
         self, constitution: str, keys: Sequence[PrivateKey], *, pending: Path | str | None = None
@@ -211,6 +269,33 @@ class Home:
         return new, ""
 
     @contextmanager
+    def registering(self) -> Iterator[None]:
+        """Around a change of the registry, so that it stands in the ledger, where there is one, or why it was refused. While
+        another process writes the ledger nothing is logged now: whoever opens it next logs the registry that it finds.
+
+        Raises:
+            IntegrityError: the ledger does not verify, or has seen a newer registry than the one that stands.
+        """
+        if not self.ledger_path.exists():
+            yield
+            return
+        try:
+            ledger = open_ledger(self.ledger_path, wait=0.5)
+        except EnvironmentRefused as error:
+            if error.code != "in_use":
+                raise
+            yield
+            return
+        with ledger:
+            self._no_rollback(ledger, self._registry_if_any())
+            with refusal_logged(ledger, registry="change"):
+                yield
+            self._no_rollback(ledger, self._registry_if_any())
+
+    def _registry_if_any(self) -> Registry | None:
+        return self.registry() if self.registry_path.exists() else None
+
+    @contextmanager
     def reviews(self) -> Iterator[ReviewQueue]:
         """The review queue; for reading, and answers that are left in its inbox, while another process writes the ledger."""
         registry = self.registry()
@@ -241,7 +326,20 @@ class Home:
                     mend="restore the newest",
                 )
         if ledger.key is not None:
-            ledger.append("registry_seen", {"epoch": registry.epoch, "digest": registry.digest, "network": registry.network})
+            signed = read_json(self.registry_path, "a registry chain")["chain"][-1]
+            body = {"epoch": registry.epoch, "digest": registry.digest, "network": registry.network, "signed": signed}
+            ledger.append("registry_seen", body)
+
+
+def _ladder_of(ledger: Ledger) -> LadderState:
+    last = ledger.of_kind("ladder", newest=1)
+    return ladder_of(last[0].record["body"]["state"]) if last else LadderState()
+
+
+def _in_force(ledger: Ledger) -> Constitution:
+    """The constitution that a ledger saw last, or `trading`."""
+    last = ledger.of_kind("constitution", newest=1)
+    return parse_text(last[0].record["body"]["text"], "the ledger's constitution") if last else load("trading")
 
 
 # --- registry files ---------------------------------------------------------------------------------------------------------

@@ -176,6 +176,20 @@ class Switch:
         Raises:
             ResumeRefused: see its codes. Nothing was changed.
         """
+        names, state = self.check_resume(envelope, registry, needed)
+        at, name = self.now(), digest(envelope.record)
+        ledger.append("resume", {"resume": envelope.as_dict(), "by": names, "stop": state.stop}, once=f"resume:{name}")
+        base = self._base()
+        base.execute("BEGIN IMMEDIATE")
+        if self._standing(base)[0] != state.stop:  # another stop came in between: it stands
+            base.execute("ROLLBACK")
+            raise ResumeRefused("other_stop", "resume: another stop has come in", mend="sign for all of them")
+        base.execute("UPDATE stops SET ended = ? WHERE ended IS NULL", (at,))
+        base.execute("COMMIT")
+        return self.state()
+
+    def check_resume(self, envelope: Envelope, registry: Registry, needed: int | None) -> tuple[list[str], SwitchState]:
+        """Who signed a resume that would be accepted now, and the state that it ends. Raises ResumeRefused as `resume` does."""
         record = _record(envelope, "resume", {"network", "stop", "issued_at", "expires_at", "nonce", "rebase"})
         state, at = self.state(), self.now()
         signed = registry.holders("resume", envelope.signers)
@@ -192,16 +206,7 @@ class Switch:
             if holds:
                 mend = MENDS.get(code, "solon emergency status names the stop to sign for")
                 raise ResumeRefused(code, f"resume: {why}", mend=mend)
-        names = [member.id for member in signed]
-        ledger.append("resume", {"resume": envelope.as_dict(), "by": names, "stop": state.stop}, once=f"resume:{digest(record)}")
-        base = self._base()
-        base.execute("BEGIN IMMEDIATE")
-        if self._standing(base)[0] != state.stop:  # another stop came in between: it stands
-            base.execute("ROLLBACK")
-            raise ResumeRefused("other_stop", "resume: another stop has come in", mend="sign for all of them")
-        base.execute("UPDATE stops SET ended = ? WHERE ended IS NULL", (at,))
-        base.execute("COMMIT")
-        return self.state()
+        return [member.id for member in signed], state
 
     # --- state ---------------------------------------------------------------------------------------------------------
 

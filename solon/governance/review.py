@@ -14,7 +14,6 @@ from them. All of it is in the ledger.
 
 from __future__ import annotations
 
-import json
 import statistics
 import threading
 from collections import Counter
@@ -24,8 +23,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-from solon.checkpoints.files import write_durably
-from solon.errors import CheckFailed, EnvironmentRefused, InputError, IntegrityError, NamedRefusal, SolonError
+from solon.errors import CheckFailed, InputError, IntegrityError, NamedRefusal
+from solon.governance.inbox import Inbox
 from solon.governance.refusals import refusal_logged
 from solon.governance.registry import Member, Registry
 from solon.governance.votes import SKEW
@@ -34,14 +33,12 @@ from solon.ledger.clocks import Steady, clock, uptime
 from solon.ledger.dsse import Envelope, read, seal
 from solon.ledger.keys import PrivateKey
 from solon.ledger.storage import AlreadyUsed, Ledger
-from solon.policy.parsing import strict_json
 from solon.policy.types import Severity
 
 Outcome = Literal["PENDING", "APPROVED", "DENIED", "EXPIRED", "PARKED"]
 HOUR = 3_600_000_000
 DEADLINE = 900_000_000
 LONGEST = 24 * HOUR
-LARGEST = 65_536  # bytes of an answer in the inbox
 KINDS = {"network": str, "ticket": str, "action": str, "answer": str, "issued_at": int}
 
 
@@ -105,7 +102,8 @@ class ReviewQueue:
         now: Callable[[], int] = clock,
         ticks: Callable[[], int] = uptime,
     ) -> None:
-        self.ledger, self.registry, self.cap, self.cap_agent, self.inbox = ledger, registry, cap, cap_agent, inbox
+        self.ledger, self.registry, self.cap, self.cap_agent = ledger, registry, cap, cap_agent
+        self.inbox = Inbox(inbox) if inbox is not None else None
         self.now = Steady(now, ticks, least=ledger.last_time)
         self.tickets: dict[str, Ticket] = {}
         self._asked: Counter[str] = Counter()  # tickets for one action
@@ -189,28 +187,13 @@ class ReviewQueue:
             self.answer(envelope)
             return True
         self._check(envelope)
-        self.inbox.mkdir(parents=True, exist_ok=True)
-        place = self.inbox / f"{digest(envelope.as_dict())[:32]}.json"
-        write_durably(place, json.dumps(envelope.as_dict()).encode())
+        self.inbox.leave(envelope)
         return False
 
     def _collect(self) -> None:
-        """Take up what was left in the inbox; what is refused is logged, and removed as well."""
-        if self.inbox is None or self.ledger.key is None or not self.inbox.is_dir():
-            return
-        for place in sorted(self.inbox.glob("*.json")):
-            try:
-                self._take_up(place.read_bytes()[:LARGEST])
-            except (EnvironmentRefused, OSError):
-                return  # the ledger takes nothing now: later
-            except SolonError:
-                pass
-            place.unlink(missing_ok=True)
-
-    def _take_up(self, data: bytes) -> None:
-        with refusal_logged(self.ledger, answer=data):
-            envelope = read(strict_json(data, "answer"), "approval")
-        self.answer(envelope)
+        """Take up what was left in the inbox."""
+        if self.inbox is not None and self.ledger.key is not None:
+            self.inbox.take_up(self.ledger, {"approval": self.answer})
 
     def _read(self, envelope: Envelope) -> dict[str, Any]:
         try:

@@ -29,6 +29,11 @@ def payload_type(name: str) -> str:
     return f"application/vnd.solon.{name}+json"
 
 
+def named_in(envelope: Envelope) -> str:
+    """The name of the record in an envelope of ours; of another's its type."""
+    return envelope.type.removeprefix("application/vnd.solon.").removesuffix("+json")
+
+
 @dataclass(frozen=True)
 class Envelope:
     """A payload, its type and signatures (public key in hex, 64 bytes)."""

@@ -220,6 +220,30 @@ def keys(shell: Shell) -> None:
     assert "f = 1, q = 3" in out
 
 
+def test_what_stands_alone_is_adopted_and_resumed_beside_a_running_program(shell: Shell) -> None:
+    from solon.governance.home import Home
+
+    words = ("--state", "low.json", "--constitution", "trading")
+    shell.write("low.json", {**STATE, "nav_unit": "0.87"})
+    code, _, err = shell.run("decide", "a.json", *words, "--ledger", "d.db")
+    assert code == 3 and "stays at reduce" in err and "solon emergency adopt d.db" in err
+    keys(shell)
+    code, record = shell.json("emergency", "adopt", "d.db")
+    assert code == 0 and record["ladder"] == "reduce" and shell.run("emergency", "adopt", "d.db")[0] == 2
+    shell.ok("emergency", "stop", "--key", "keys/ann.key", "--reason", "odd")
+    resume = ("emergency", "resume", "--state", "s.json", "--key", "keys/olga.key")
+    with Home(shell.folder / "governance").governor("trading") as governor:
+        code, _, err = shell.run(*resume)
+        assert code == 2 and "[too_few]" in err
+        code, record = shell.json(*resume, "--key", "keys/omar.key")
+        assert code == 1 and record["handed_in"] and record["stopped"]
+        assert governor.decide({**ACTION, "id": "b"}, STATE).outcome == "allow"
+    assert shell.json("emergency", "status")[1]["status"] == "ACTIVE"
+    (shell.folder / "governance" / "ledger.db").write_bytes(b"rubbish" * 1000)
+    code, _, err = shell.run(*resume, "--key", "keys/omar.key")
+    assert code == 1 and "restore" in err, "a damaged ledger resumes nothing"
+
+
 def test_keys_that_are_refused(shell: Shell) -> None:
     """No secret is ever shown, no name leaves the folder, no slip makes a member without powers."""
     keys(shell)
