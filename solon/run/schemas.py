@@ -45,9 +45,10 @@ def _types() -> dict[str, Any]:
 
 def _written() -> dict[str, Callable[[], dict[str, Any]]]:
     from solon.constitution import front_matter_schema
-    from solon.run import shapes
+    from solon.run import shapes, signed
 
     return {
+        **signed.signed_schemas(),
         "constitution": front_matter_schema,
         "action": shapes.proposal_schema,
         "state": shapes.state_schema,
@@ -66,7 +67,15 @@ ALIASES = {
     "tuned": "evaluation",
     "run": "config",
     "result": "decision",
-    "vote": "votes",
+    "signed_vote": "vote",
+    "pending": "registry_record",
+    "entries": "entry",
+    "ledger": "entry",
+    "ledger_entry": "entry",
+    "ticket": "review",
+    "answer": "approval",
+    "change": "constitution_change",
+    "safety": "safety_report",
     "law": "laws",
     "messages": "message",
 }

@@ -175,7 +175,9 @@ class DataManifest(Shape):
 
 Decimal = {"type": "string", "pattern": r"^-?[0-9]{1,18}(\.[0-9]{1,18})?$", "description": "decimal string"}
 Positive = Decimal | {"pattern": r"^[0-9]{1,18}(\.[0-9]{1,18})?$", "description": "decimal string above 0"}
-Time = {"type": "string", "format": "date-time", "description": "ISO 8601 with offset"}
+_MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
+# The pattern as well: validators do not look at formats unless they are told to.
+Time = {"type": "string", "format": "date-time", "pattern": _MOMENT, "description": "ISO 8601 with offset"}
 Text = {"type": "string", "minLength": 1, "maxLength": 200}
 
 

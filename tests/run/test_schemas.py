@@ -88,6 +88,7 @@ def test_the_example_action_and_state_fit() -> None:
         assert complaints(name, json.loads((ROOT / f"examples/trading_desk/{name}.json").read_text())) == []
     assert complaints("constitution", front_matter((ROOT / "examples/trading_desk/constitution.md").read_text())) == []
     assert complaints("action", action | {"qty": 1.5}) and complaints("action", {k: v for k, v in action.items() if k != "side"})
+    assert complaints("action", action | {"ts": "yesterday"}) and complaints("action", action | {"ts": "2026-11-20T15:30:00"})
     broken = copy.deepcopy(state)
     broken["cash"] = 100.0
     assert complaints("state", broken)
