@@ -353,9 +353,9 @@ class Book:
         return None if parts is None else Fraction(*parts)
 
     def drawdown_parts(self) -> tuple[int, int] | None:
-        """The drawdown as (fall, high-water mark)."""
+        """The drawdown as (fall, high-water mark); None where it can't be told: no unit was ever worth 0 at its best."""
         nav, high = self.nav, self.high_water_mark
-        if nav is None or high is None:
+        if nav is None or high is None or high <= 0 < nav:
             return None
         high = max(high, nav)
         return (high - nav, high) if high > 0 else (1, 1)

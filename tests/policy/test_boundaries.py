@@ -91,6 +91,8 @@ TABLE: dict[str, list[Case]] = {
         (SMALL, unit("0.85"), "halt", "ok", "15"),
         (SMALL, unit("0.8499"), "halt", "breach", "15.01"),
         (SMALL, {"nav_unit": None}, "deny", "unknown", None),
+        (SMALL, {"high_water_mark": "0"}, "deny", "unknown", None),
+        (SMALL, {"high_water_mark": "-1"}, "deny", "unknown", None),
     ],
     "max_daily_loss_pct": [
         (SMALL, cash("95010"), "allow", "ok", "4.99"),
