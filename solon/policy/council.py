@@ -324,7 +324,8 @@ def _conflict(
         chosen = _plain(order.most_conservative(vote.proposed_action for vote in managers))
         return (chosen, "modify" if chosen else "deny", False, (f"no agreement: the risk manager's {chosen} prevails",))
     if mode == "risk_manager_veto":
-        return (safest, "escalate", True, (f"no agreement, and no risk manager names an action: {safest or 'nothing'}, and a person is called",))
+        why = f"no agreement, and no risk manager names an action: {safest or 'nothing'}, and a person is called"
+        return (safest, "escalate", True, (why,))
     return (safest, "modify" if safest else "deny", False, (f"no agreement: the most conservative proposal, {safest or 'none'}",))
 
 
