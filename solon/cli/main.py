@@ -8,8 +8,9 @@ import sqlite3
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
@@ -18,7 +19,7 @@ import typer
 import solon
 from solon.cli import constitutions, data, decisions, job, lab, ledger, machine, review, signing
 from solon.cli.output import emit, explain
-from solon.errors import ConfigError, EnvironmentRefused, SolonError
+from solon.errors import ConfigError, EnvironmentRefused, InputError, SolonError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -117,7 +118,8 @@ def _leave(how: str, code: int, as_json: bool) -> NoReturn:
     """The last words of a command that was told to stop."""
     said = "finished work is kept, the same command goes on from there"
     if as_json:
-        emit({"error": how, "mend": said, "exit_code": code})
+        with suppress(OSError):
+            emit({"error": how, "mend": said, "exit_code": code})
     print(f"{how}; {said}", file=sys.stderr)
     sys.exit(code)
 
@@ -128,6 +130,7 @@ def main() -> None:
         os.environ.setdefault(name, value)
     warnings.filterwarnings("ignore", module=r"(transformers|peft|torch|accelerate)\.")  # remarks to developers, not to users
     wants_json = "--json" in sys.argv[1:]
+    _all_streams_open()
     try:
         with _signals():
             _run(wants_json)
@@ -141,14 +144,31 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
-    except (OSError, sqlite3.Error) as error:
-        where = getattr(error, "filename", None)
-        refused = EnvironmentRefused(
-            f"{where or 'the machine'}: expected to read and write there, got {error}",
-            mend="check the path, its permissions and the space on the disk",
-        )
+    except (OSError, sqlite3.Error, UnicodeError, RecursionError, MemoryError) as error:
+        refused = _refused(error)
         explain(refused, as_json=wants_json)
         sys.exit(refused.exit_code)
+
+
+def _refused(error: Exception) -> SolonError:
+    """What the machine or the bytes of an input would not let through, as a refusal; other exceptions are slips of ours."""
+    if isinstance(error, UnicodeError):
+        return InputError(f"text: expected what UTF-8 can hold, got {error}", mend="look for half characters in names and files")
+    if isinstance(error, RecursionError):
+        return InputError("input: expected fewer levels of nesting, got more than can be followed", mend="flatten it")
+    if isinstance(error, MemoryError):
+        return EnvironmentRefused("memory: expected enough for the work, got none left", mend="free some, or give less at once")
+    return EnvironmentRefused(
+        f"{getattr(error, 'filename', None) or 'the machine'}: expected to read and write there, got {error}",
+        mend="check the path, its permissions and the space on the disk",
+    )
+
+
+def _all_streams_open() -> None:
+    """Standard streams that the caller closed lead to nowhere: else the next file opened would be what they write into."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 (stays open)
 
 
 if __name__ == "__main__":  # silence with exit code 0 would read as permission

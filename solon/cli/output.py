@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -32,7 +33,8 @@ def explain(error: SolonError, *, as_json: bool) -> None:
     if as_json:
         record = {"error": error.what, "mend": error.mend, "exit_code": error.exit_code}
         known = {name: getattr(error, name) for name in ("code", "ledger_index") if getattr(error, name, None) not in (None, "")}
-        emit({**record, **known})
+        with suppress(OSError):  # where stdout is what failed, the words on stderr and the exit code are left
+            emit({**record, **known})
     code = getattr(error, "code", "")
     print(f"error: {error.what}" + (f" [{code}]" if code else ""), file=sys.stderr)
     if error.mend:

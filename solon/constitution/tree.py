@@ -23,6 +23,7 @@ NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d{1,3})?\Z")
 FRACTION = re.compile(r"(\d{1,9})\s*/\s*(\d{1,9})\Z")
 MAX_DIGITS = 40  # of a number; more is a slip or an attack on memory ("1e999")
 MAX_DEPTH = 100  # of lists in lists; the parser's time grows with the square of it
+MAX_VALUES = 20_000  # of a file of settings, aliases written out; aliases of aliases can name more than any memory holds
 KIND = {"str": "text", "int": "number", "float": "number", "bool": "true or false", "null": "nothing", "timestamp": "date"}
 
 
@@ -195,6 +196,19 @@ class Reader:
         if Fraction(value).denominator != 1:
             self.refuse(node, key, "a whole number", node.value)
         return int(value)
+
+
+def too_many_values(value: object, most: int = MAX_VALUES) -> bool:
+    """Whether plain YAML data hold more than `most` values, what aliases repeat counted as often as it stands there."""
+    waiting, seen = [value], 0
+    while waiting and seen <= most:
+        item = waiting.pop()
+        seen += 1
+        if isinstance(item, dict):
+            waiting += item.values()
+        elif isinstance(item, list | tuple | set):
+            waiting += item
+    return seen > most
 
 
 def _short(text: str, most: int = 80) -> str:

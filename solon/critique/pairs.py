@@ -48,7 +48,7 @@ class CritiqueSettings(BaseModel):
     `few_shot`: example conversations of the constitution come first, so that served models share the prefix.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     policy: Literal["combined", "all", "random"] = "combined"
     k: int = Field(default=1, ge=1)
     style: Literal["auto", "standard", "compact"] = "auto"

@@ -53,7 +53,7 @@ def load_mix(path: str | Path) -> Mix:
     """
     from ruamel.yaml import YAML, YAMLError
 
-    from solon.constitution.tree import MAX_DEPTH
+    from solon.constitution.tree import MAX_DEPTH, too_many_values
 
     where = Path(path)
     if not where.is_file():
@@ -64,6 +64,8 @@ def load_mix(path: str | Path) -> Mix:
         raw = yaml.load(where.read_text(encoding="utf-8-sig"))
     except (YAMLError, UnicodeDecodeError) as error:
         raise DataError(f"{where}: expected YAML, got {' '.join(str(error).split())}", mend="correct the file") from error
+    if too_many_values(raw):
+        raise DataError(f"{where}: expected a mix of sources, got aliases of aliases", mend="write the values out")
     if not isinstance(raw, dict):
         raise DataError(f"{where}: expected keys sources, total and seed, got {type(raw).__name__}", mend="see docs/data.md")
     raw = {**raw, "sources": _named(where, raw.get("sources"))}

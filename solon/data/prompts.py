@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from solon.data.records import PROBE, Prompt, PromptSplit
 from solon.errors import DataError, nearest
@@ -102,10 +102,10 @@ def _jsonl_rows(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
+            row = from_json(line)  # refuses half of a surrogate pair and bottomless nesting, which json.loads lets through
+        except ValueError as error:
             raise DataError(
-                f"{path}:{number}: expected a JSON object, got {line[:40]!r} ({error.msg})", mend="mend the line"
+                f"{path}:{number}: expected a JSON object, got {line[:40]!r} ({error})", mend="mend the line"
             ) from error
         if not isinstance(row, dict):
             raise DataError(f"{path}:{number}: expected a JSON object, got {type(row).__name__}", mend="write one object a line")

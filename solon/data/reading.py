@@ -109,6 +109,7 @@ def encoding_of(path: Path, encoding: str | None = None) -> str:
     """
     if encoding:
         try:
+            "".encode(encoding)  # finds the names of codecs that are no encodings of text too (base64, zlib)
             return codecs.lookup(encoding).name
         except LookupError as error:
             raise DataError(
@@ -207,7 +208,7 @@ def _csv(path: Path, notes: Notes, encoding: str, delimiter: str) -> Iterator[tu
             except csv.Error as error:
                 if "unexpected end of data" in str(error):
                     raise DataError(
-                        f"{path}:{start}: a quoted cell that begins here is never closed, so the rest of the file is one row",
+                        f"{path}:{start}: expected a closing quote, got none: a quoted cell that begins here is never closed",
                         mend="close the quote",
                     ) from error
                 notes.bad(start, f"not readable as CSV: {error}")

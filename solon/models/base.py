@@ -27,7 +27,7 @@ class Message(BaseModel):
 class Sampling(BaseModel):
     """How a reply is drawn. `temperature` 0 is greedy. `max_new_tokens` counts the model's own tokens."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     temperature: float = Field(default=0.7, ge=0.0, le=5.0)
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
     max_new_tokens: int = Field(default=256, ge=1)

@@ -52,7 +52,7 @@ def locate(spec: str, *, adapter: str | None = None) -> Located:
         ModelError: nothing of that name; the message says what was looked for.
     """
     if not spec.strip():
-        raise ModelError("MODEL is empty", mend=GRAMMAR)
+        raise ModelError("MODEL: expected the name of a model, got an empty one", mend=GRAMMAR)
     if spec.startswith(("http://", "https://")):
         if adapter:
             raise ModelError(f"{spec}: an adapter cannot be laid over a served model", mend="load it in the server instead")
@@ -72,10 +72,11 @@ def _servers(spec: str) -> Located:
     for url in urls:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ModelError(f"{url}: expected http://host:port/v1", mend=GRAMMAR)
+            raise ModelError(f"{url}: expected http://host:port/v1, got no address of a server", mend=GRAMMAR)
     if not name:
         raise ModelError(
-            f"{spec}: the name of the model is missing", mend=f"write {addresses}#NAME, as the server lists it under /models"
+            f"{spec}: expected http://host:port/v1#NAME, got no name of a model",
+            mend=f"write {addresses}#NAME, as the server lists it under /models",
         )
     return Located(spec, urls=urls, served=name)
 
@@ -89,7 +90,8 @@ def _split_adapter(spec: str) -> tuple[str, Path | None]:
         if over.is_dir():
             return spec[:at], _adapter_folder(over)
     raise ModelError(
-        f"{spec}: no adapter folder {spec.rpartition('+')[2]!r}", mend="BASE+ADAPTER_DIR needs an existing PEFT adapter folder"
+        f"{spec}: expected an adapter folder after +, got {spec.rpartition('+')[2]!r}",
+        mend="BASE+ADAPTER_DIR needs an existing PEFT adapter folder",
     )
 
 
@@ -105,7 +107,7 @@ def _folder(spec: str) -> Located:
     """A local folder, a run, `nano`, or a hub id, in this order."""
     if spec == "scripted":
         raise ModelError(
-            "scripted: the test double is not a model", mend=f"use it from Python (solon.models.Scripted); {GRAMMAR}"
+            "scripted: expected a model, got the test double", mend=f"use it from Python (solon.models.Scripted); {GRAMMAR}"
         )
     if spec == "nano":
         return Located(spec, folder=_full(NANO, spec))
@@ -115,7 +117,7 @@ def _folder(spec: str) -> Located:
     if path.is_dir():
         return _run(path, spec) or Located(spec, folder=_full(path, spec))
     if _looks_local(spec) or not HUB_ID.fullmatch(spec):
-        raise ModelError(f"{spec}: no such folder", mend=f"{_nearby(path)}{GRAMMAR}")
+        raise ModelError(f"{spec}: expected a model folder, got nothing there", mend=f"{_nearby(path)}{GRAMMAR}")
     return Located(spec, folder=_full(_from_hub(spec), spec))
 
 
@@ -136,7 +138,7 @@ def _run(path: Path, spec: str) -> Located | None:
         return Located(spec, folder=_base_of(path), adapter=path.resolve())
     if (path / "config.yaml").is_file() or (path / "manifest.json").is_file():
         raise ModelError(
-            f"{spec}: this run has no model yet (neither model/ nor adapter/)",
+            f"{spec}: expected a run with model/ or adapter/, got one without",
             mend="let the run finish: solon run with the same --out continues it",
         )
     return None
@@ -167,13 +169,16 @@ def _full(path: Path, spec: str) -> Path:
         raise ModelError(f"{spec}: expected a model folder with config.json, {path} {_seen(path)}", mend=GRAMMAR)
     if not any(path.glob("*.safetensors")) and not any(path.glob("pytorch_model*.bin")):
         raise ModelError(
-            f"{spec}: {path} has config.json but no weights (*.safetensors)", mend="save or download the model again"
+            f"{spec}: expected weights (*.safetensors) in {path}, got config.json without them",
+            mend="save or download the model again",
         )
     if not any(
         (path / name).is_file()
         for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
     ):
-        raise ModelError(f"{spec}: {path} has no tokenizer files", mend="copy tokenizer.json and tokenizer_config.json into it")
+        raise ModelError(
+            f"{spec}: expected tokenizer files in {path}, got none", mend="copy tokenizer.json and tokenizer_config.json into it"
+        )
     return path.resolve()
 
 
@@ -189,11 +194,13 @@ def _from_hub(spec: str) -> Path:
         ) from error
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise ModelError(
-            f"{spec}: no such folder, and no such model on the hub", mend=f"{_nearby(Path(spec))}{GRAMMAR}"
+            f"{spec}: expected a folder or a model of the hub, got neither",
+            mend=f"{_nearby(Path(spec))}{GRAMMAR}",
         ) from error
     except (OSError, ValueError, RuntimeError) as error:  # every other hub and network failure derives from one of these
         raise ModelError(
-            f"{spec}: no such folder, and the hub could not be reached ({type(error).__name__})",
+            f"{spec}: expected a folder or a model of the hub, got neither: "
+            f"the hub could not be reached ({type(error).__name__})",
             mend="check the network, or download the model elsewhere and give its folder",
         ) from error
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from solon.constitution.tree import MAX_DEPTH
+from solon.constitution.tree import MAX_DEPTH, MAX_VALUES, too_many_values
 from solon.critique.pairs import CritiqueSettings
 from solon.errors import ConfigError, nearest
 from solon.evaluation.criteria import rubric
@@ -27,7 +27,7 @@ Kind = TypeVar("Kind", bound=BaseModel)
 class Settings(BaseModel):
     """A block of settings that refuses keys it does not know."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class SplitSettings(Settings):
@@ -131,6 +131,13 @@ class RunConfig(Settings):
     evaluation: EvaluationSettings = EvaluationSettings()
     models: ModelSettings = ModelSettings()
 
+    @model_validator(mode="after")
+    def _named(self) -> RunConfig:
+        for name in ("constitution", "prompts", "model", "train_model", "out"):
+            if (value := getattr(self, name)) is not None and not value.strip():
+                raise ValueError(f"{name}: expected a name, got {value!r}")
+        return self
+
     @property
     def trained(self) -> str:
         """The model that is trained and evaluated."""
@@ -227,7 +234,7 @@ def _yaml_value(text: str, word: str) -> Any:
     yaml = YAML(typ="safe", pure=True)
     yaml.max_depth = MAX_DEPTH
     try:
-        return yaml.load(text)
+        return _few(yaml.load(text), f"override {word!r}")
     except YAMLError as error:
         problem = getattr(error, "problem", None) or "no YAML"
         raise ConfigError(
@@ -254,8 +261,18 @@ def _read_yaml(path: Path, lines: dict[tuple[str, ...], int]) -> dict[str, Any]:
             f"{path}: expected `key: value` lines, got {'a list' if isinstance(tree, list) else repr(tree)}",
             mend="see solon run --print-config",
         )
+    _few(tree, str(path))
     _note_lines(tree, (), lines)
     return _plain(tree)
+
+
+def _few(tree: Any, where: str) -> Any:
+    if too_many_values(tree):
+        raise ConfigError(
+            f"{where}: expected at most {MAX_VALUES:,} values, got more (aliases count as often as they stand there)",
+            mend="write the values out, without aliases of aliases",
+        )
+    return tree
 
 
 def _note_lines(tree: Any, at: tuple[str, ...], lines: dict[tuple[str, ...], int]) -> None:
@@ -298,6 +315,7 @@ def _explained(
         hint = nearest(loc[-1], known) or f"use one of {', '.join(sorted(known))}"
         return ConfigError(f"{where}{'.'.join(loc)}: expected a known setting, got {loc[-1]!r}", mend=hint)
     wanted = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    wanted = re.sub(r"^\w+ should have (.+?)(?: after validation, not \d+)?$", r"\1", wanted)
     if first["type"] == "value_error":  # a check of ours, which says itself what it got
         own = wanted.split(": expected ", 1)
         place = f"{'.'.join((*loc, own[0]))}: expected {own[1]}" if len(own) == 2 else f"{'.'.join(loc)}: {wanted}"

@@ -61,7 +61,7 @@ def write_whole(path: Path, text: str) -> None:
         with suppress(OSError):
             os.unlink(name)
         raise EnvironmentRefused(
-            f"{path}: cannot be written: {error.strerror}", mend="free disk space or choose another folder"
+            f"{path}: expected to write there, got: {error.strerror}", mend="free disk space or choose another folder"
         ) from error
 
 
@@ -137,7 +137,9 @@ class RunFolder:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise EnvironmentRefused(f"{path}: cannot be made: {error.strerror}", mend="choose another --out") from error
+            raise EnvironmentRefused(
+                f"{path}: expected a folder that can be made, got: {error.strerror}", mend="choose another --out"
+            ) from error
         self.manifest = self._read_manifest()
 
     def __truediv__(self, name: str) -> Path:

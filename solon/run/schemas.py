@@ -103,5 +103,7 @@ def schema_of(name: str) -> dict[str, Any]:
         schema = written[word]()
     else:
         known = schema_names()
-        raise InputError(f"schema: expected one of {', '.join(known)}, got {name!r}", mend=nearest(word, known))
+        raise InputError(
+            f"schema: expected one of {', '.join(known)}, got {name!r}", mend=nearest(word, known) or "`solon schema` lists them"
+        )
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

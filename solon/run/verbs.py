@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,13 @@ from solon.run.prepare import prepare, prepare_evaluation
 from solon.run.progress import Reporter
 
 RUN_YAML = """\
-# Settings of `solon run --config run.yaml`. Every setting has a default; `solon run --print-config` shows them all.
-constitution: {folder}/constitution.md
+# Settings of `solon run --config {file}`, whose paths are taken from the folder where solon is started.
+# Every setting has a default; `solon run --print-config` shows them all.
+constitution: {constitution}
 prompts: builtin          # or a .jsonl, .csv or .txt file; a hazard column gives results by hazard
 model: nano               # answers, criticises and revises: nano, a folder, a hub id, or http://host:port/v1#name
 # train_model: FOLDER     # what is trained, when `model` is served
-out: {folder}/run
+out: {run}
 seed: 0
 critique:
   policy: combined        # all principles in one question; `all` asks for each, `random` for k of them
@@ -30,6 +33,11 @@ train:
 """
 
 
+def _in_yaml(path: Path) -> str:
+    """A path as a YAML value, in quotes where a plain word could be read as something else."""
+    return str(path) if re.fullmatch(r"[A-Za-z/_.][\w./-]*", str(path), re.ASCII) else json.dumps(str(path))
+
+
 def init(folder: Path) -> list[Path]:
     """Write `constitution.md` and `run.yaml` into a folder.
 
@@ -38,7 +46,10 @@ def init(folder: Path) -> list[Path]:
     """
     from solon.constitution import template
 
-    files = {folder / "constitution.md": template("principles"), folder / "run.yaml": RUN_YAML.format(folder=folder)}
+    settings = RUN_YAML.format(
+        file=folder / "run.yaml", constitution=_in_yaml(folder / "constitution.md"), run=_in_yaml(folder / "run")
+    )
+    files = {folder / "constitution.md": template("principles"), folder / "run.yaml": settings}
     for path in files:
         if path.exists():
             raise InputError(f"{path}: expected no file, got one", mend="choose another folder, or move it away")
@@ -137,22 +148,27 @@ def evaluate_only(model: str, baseline: str | None, config: RunConfig, reporter:
     return {"out": str(folder.path), **found}
 
 
+def _readable(line: str) -> str:
+    """A typed line with what is no UTF-8 in it shown as replaced."""
+    return line.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def chat(model: str, *, temperature: float, seed: int) -> None:
     """Talk to a model until an empty line or the end of input."""
     import sys
 
     from solon.models import open_model
     from solon.models.base import Message, Request, Sampling, derive_seed
-    from solon.run.config import NANO_TOKENS
+    from solon.run.config import NANO_TOKENS, checked
 
-    opened = open_model(model)
     limit = NANO_TOKENS if "nano" in model else 512
+    sampling = checked(Sampling, {"temperature": temperature, "max_new_tokens": limit})
+    opened = open_model(model)
     history: list[Message] = []
-    sampling = Sampling(temperature=temperature, max_new_tokens=limit)
     print(f"{model}: an empty line ends the talk", file=sys.stderr)
     while True:
         try:
-            line = input("you> ").strip()
+            line = _readable(input("you> ")).strip()
         except EOFError:
             return
         if not line:

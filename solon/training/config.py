@@ -20,7 +20,7 @@ Tracker = Literal["jsonl", "tensorboard", "wandb"]
 class Settings(BaseModel):
     """A group of settings that refuses keys it does not know."""
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, validate_assignment=True)
 
 
 class LoraSettings(Settings):

@@ -93,6 +93,13 @@ def test_bad_mix_files_are_refused(tmp_path: Path, change: dict, message: str) -
     assert message in str(caught.value)
 
 
+def test_aliases_of_aliases_are_refused_at_once(tmp_path: Path) -> None:
+    lists = "".join(f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 10)}]\n" for n in range(1, 11))
+    (tmp_path / "mix.yaml").write_text(f"x0: &x0 [a]\n{lists}seed: *x10\n")
+    with pytest.raises(DataError, match="expected a mix of sources, got aliases"):
+        load_mix(tmp_path / "mix.yaml")
+
+
 def test_lists_of_sources_and_yaml(tmp_path: Path) -> None:
     sources(tmp_path)
     (tmp_path / "m.yaml").write_text("sources:\n- {file: coding.jsonl, share: 2/3}\n- {path: general.jsonl, weight: 1/3}\n")

@@ -55,6 +55,9 @@ def test_jsonl_and_txt(tmp_path: Path) -> None:
         ("p.csv", "", "at least one prompt"),
         ("p.jsonl", '{"prompt": "x"}\nnonsense\n', r"p\.jsonl:2: expected a JSON object"),
         ("p.jsonl", '{"prompt": 5}\n', r"p\.jsonl:1: prompt: expected text, got 5"),
+        ("p.jsonl", '{"prompt": "\\ud800 x"}\n', r"p\.jsonl:1: expected a JSON object"),  # half of a surrogate pair
+        ("p.jsonl", '{"prompt": "x", "y": ' + "[" * 5000 + "]" * 5000 + "}\n", r"p\.jsonl:1: expected a JSON object"),
+        ("p.jsonl", '{"prompt": "x", "id": ' + "9" * 5000 + "}\n", r"p\.jsonl:1: expected a JSON object"),
         ("p.jsonl", '{"prompt": "x", "set": "evil"}\n', r"p\.jsonl:1: set"),
         ("p.jsonl", '{"id": "1", "prompt": "x"}\n{"id": "1", "prompt": "y"}\n', "'1' twice"),
         ("p.txt", b"caf\xe9\n", "expected UTF-8"),

@@ -42,6 +42,8 @@ def test_an_unmarked_encoding_is_found_malformed_and_read_when_named(tmp_path: P
     assert read(path, encoding="cp1252")[0] == [{"a": "plain"}, {"a": "déjà"}]
     with pytest.raises(DataError, match="expected one that Python knows"):
         read(path, encoding="klingon")
+    with pytest.raises(DataError, match="got 'base64'"):  # Python knows it, but not as an encoding of text
+        read(path, encoding="base64")
 
 
 def test_malformed_rows_are_counted_with_lines_and_refused_above_the_share(tmp_path: Path) -> None:
@@ -71,7 +73,7 @@ def test_csv_records_cells_and_columns(tmp_path: Path) -> None:
 
 
 def test_a_quote_that_is_never_closed_swallows_nothing(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"f.csv:3: a quoted cell that begins here is never closed"):
+    with pytest.raises(DataError, match=r"f.csv:3: expected a closing quote, got none"):
         read(put(tmp_path, "f.csv", 'a,b\n1,2\n"3,4\n5,6\n'), 0.9)
 
 

@@ -25,15 +25,15 @@ def test_servers_and_their_model() -> None:
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("", "empty"),
+        ("", "an empty one"),
         ("scripted", "test double"),
-        ("no/such/folder", "no such folder"),
-        ("./none", "no such folder"),
-        ("runs/none", "no such folder"),
-        ("http://a:8000/v1", "name of the model is missing"),
+        ("no/such/folder", "expected a model folder"),
+        ("./none", "expected a model folder"),
+        ("runs/none", "expected a model folder"),
+        ("http://a:8000/v1", "got no name of a model"),
         ("http:///v1#m", "expected http://host:port/v1"),
-        ("base+nowhere", "no adapter folder"),
-        ("two words", "no such folder"),
+        ("base+nowhere", "expected an adapter folder after"),
+        ("two words", "expected a model folder"),
     ],
 )
 def test_what_names_nothing_is_refused(spec: str, said: str) -> None:
@@ -55,12 +55,12 @@ def test_folders_that_are_no_models(tmp_path: Path, tiny_folder: Path) -> None:
     assert "got a file" in says(tmp_path / "notes" / "a.txt")
     (tmp_path / "half").mkdir()
     (tmp_path / "half" / "config.json").write_bytes((tiny_folder / "config.json").read_bytes())
-    assert "no weights" in says(tmp_path / "half")
+    assert "expected weights" in says(tmp_path / "half")
     (tmp_path / "half" / "model.safetensors").touch()
-    assert "no tokenizer" in says(tmp_path / "half")
+    assert "expected tokenizer files" in says(tmp_path / "half")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.yaml").touch()
-    assert "no model yet" in says(tmp_path / "run")
+    assert "expected a run with model/ or adapter/" in says(tmp_path / "run")
 
 
 def test_a_misspelt_folder_gets_a_suggestion(tmp_path: Path) -> None:

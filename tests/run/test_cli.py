@@ -109,6 +109,42 @@ def test_init_writes_files_that_check_and_never_overwrites(run, tmp_path: Path) 
     assert code == 2 and "expected no file" in err
 
 
+def test_init_in_a_folder_whose_name_yaml_would_read_otherwise(run, tmp_path: Path) -> None:
+    folder = tmp_path / "a: b # c"
+    assert run("init", str(folder))[0] == 0
+    code, out, err = run("run", "--config", str(folder / "run.yaml"), "--print-config", "--json")
+    assert code == 0, err
+    assert json.loads(out)["constitution"] == str(folder / "constitution.md")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [("check", "trading"), ("schema", "pair", "--json")])
+@pytest.mark.parametrize("stdout", [">&-", ">/dev/full", "| true"])
+def test_a_lost_standard_output_is_no_traceback(words: tuple[str, ...], stdout: str) -> None:
+    command = f"{sys.executable} -m solon.cli.main {' '.join(words)} {stdout}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+    assert done.returncode == (2 if "full" in stdout else 0)
+
+
+@pytest.mark.parametrize("temperature", ["-1", "nan", "inf"])
+def test_a_talk_refuses_a_temperature_that_is_none(run, temperature: str) -> None:
+    code, _, err = run("chat", "nano", "--temperature", temperature)
+    assert code == 2 and "temperature: expected" in err and "mend:" in err
+
+
+@pytest.mark.slow
+def test_a_talk_takes_bytes_that_are_no_utf8() -> None:
+    command = f"printf 'Hello \\xff\\n' | {sys.executable} -m solon.cli.main chat nano --temperature 0"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "Traceback" not in done.stderr and len(done.stdout) > len("you> you> \n")
+
+
+def test_a_schema_of_nothing_names_the_mend(run) -> None:
+    code, _, err = run("schema", "zzz")
+    assert code == 2 and "mend:" in err
+
+
 def test_the_printed_configuration_is_what_would_run_and_can_be_run(run, tmp_path: Path) -> None:
     code, printed, _ = run("run", "--print-config", "train.dpo.beta=0.2")
     assert code == 0 and "beta: 0.2" in printed and printed.count("max_new_tokens: 96") == 4  # nano's replies are short

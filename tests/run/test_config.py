@@ -23,6 +23,10 @@ def test_rendered_settings_load_again(tmp_path: Path) -> None:
     assert plain_config(load_config(file)) == plain_config(config)
 
 
+# Ten lists, each of ten aliases of the one before: thirty gigabytes when written out.
+BOMB = "x0: &x0 [a]\n" + "".join(f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 10)}]\n" for n in range(1, 11))
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -36,6 +40,11 @@ def test_rendered_settings_load_again(tmp_path: Path) -> None:
         ("seed: " + "[" * 150 + "]" * 150, r"run\.yaml:1: expected YAML, got: maximum depth"),
         ("seed: 1\nseed: 2\n", r"run\.yaml:2: expected YAML"),
         ("just words\n", "expected `key: value` lines"),
+        ("train:\n  dpo:\n    beta: .inf\n", r"run\.yaml:3: train\.dpo\.beta: expected a finite number, got inf"),
+        ("train:\n  sft:\n    epochs: .inf\n", r"run\.yaml:3: train\.sft\.epochs: expected a finite number, got inf"),
+        ("train:\n  phases: []\n", r"train\.phases: expected at least 1 item, got \[\]"),
+        ("out: ''\n", "out: expected a name, got ''"),
+        (BOMB, r"run\.yaml: expected at most 20,000 values, got more"),
     ],
 )
 def test_refusals(tmp_path: Path, text: str, complaint: str) -> None:
