@@ -219,6 +219,7 @@ def _state_record(home: Path) -> dict[str, Any]:
     return {
         "status": state.status, "stopped": state.stopped, "stop": state.stop, "reasons": list(state.reasons),
         "waiting": list(state.waiting), "since": state.since, "ladder": rung,
+        "handed_in": place.acts.waiting,
     }  # fmt: skip
 
 
@@ -233,6 +234,8 @@ def _tell(record: dict[str, Any], as_json: bool) -> None:
         print("  no guarded process holds a lease here, so none has confirmed: see that nothing acts without asking")
     if record["waiting"]:
         print(f"  not yet confirmed: {', '.join(record['waiting'])}")
+    if record["handed_in"]:
+        print(f"  handed in and not yet taken up: {record['handed_in']} signed")
     if record["stop"]:
         print(f"  to resume, sign for {record['stop']}")
 
@@ -321,7 +324,7 @@ def _carry_out(place: Any, constitution: str | None, envelope: Any, act: Any, as
             raise
         place.hand_in(envelope, constitution)
         print("handed in: another process writes the ledger, and takes it up with its next decision", file=sys.stderr)
-        _tell(_state_record(place.folder) | {"handed_in": True}, as_json)
+        _tell(_state_record(place.folder), as_json)
         sys.exit(1)
     for event in events:
         print(event.text, file=sys.stderr)

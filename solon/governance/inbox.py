@@ -33,13 +33,21 @@ class Inbox:
         place = self.folder / f"{digest(envelope.as_dict())[:32]}.json"
         write_durably(place, json.dumps(envelope.as_dict()).encode())
 
+    @property
+    def waiting(self) -> int:
+        """How many envelopes nobody has taken up yet."""
+        return len(self._places())
+
+    def _places(self) -> list[Path]:
+        return sorted(self.folder.glob("*.json"))
+
     def take_up(self, ledger: Ledger, acts: Mapping[str, Act | None]) -> int:
         """Carry out what was left, by the name of its record; returns how many there were. What can't be done now (None) stays.
 
         What an act refuses it has logged itself; what is no envelope of these kinds is logged here. Both are removed.
         """
         kinds, done = {payload_type(name): act for name, act in acts.items()}, 0
-        for place in sorted(self.folder.glob("*.json")):
+        for place in self._places():
             try:
                 data = place.read_bytes()[:LARGEST]
                 envelope = _read(ledger, data, kinds)

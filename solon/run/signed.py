@@ -182,7 +182,8 @@ def review_schema() -> Schema:
 
 
 def emergency_schema() -> Schema:
-    """What `solon emergency status --json` prints; `waiting` names the leases that still run."""
+    """What `solon emergency status --json` prints; `waiting` names the leases that still run, `handed_in` counts what people
+    signed and the process that writes the ledger has not taken up."""
     from typing import get_args
 
     from solon.governance.killswitch import Status
@@ -191,7 +192,7 @@ def emergency_schema() -> Schema:
     since = {"anyOf": [Micros, {"type": "null"}]}
     names = {"reasons": _list(Word), "waiting": _list(Name)}
     state = {"status": _one_of(get_args(Status)), "stopped": Flag, "stop": {"anyOf": [Digest, {"const": ""}]}, **names}
-    return _all({**state, "since": since, "ladder": _one_of(Ladder.__members__)})
+    return _all({**state, "since": since, "ladder": _one_of(Ladder.__members__), "handed_in": Count})
 
 
 def tally_schema() -> Schema:
