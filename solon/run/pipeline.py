@@ -169,7 +169,7 @@ def _inputs(job: Job, folder: RunFolder) -> dict[str, str]:
     given = [job.config.prompts] if job.config.prompts != BUILTIN else []
     given += [job.config.constitution] if job.config.constitution not in library_names() else []
     here = {name: sha256_file(folder / name) for name in ("config.yaml", PROMPTS, copy.name)}
-    return {**here, **{path: sha256_file(Path(path)) for path in given}}
+    return {**{path: sha256_file(Path(path)) for path in given}, **here}
 
 
 def make_pairs(job: Job, folder: RunFolder, models: Models, reporter: Reporter) -> None:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ PROMPTS = 8
 SIX = ("data integrity", "split leakage", "model loads", "validation loss", "generation sanity", "adapter hash")
 NEEDS: dict[str, tuple[str, ...]] = {
     "data integrity": ("pairs.jsonl",),
-    "split leakage": ("pairs.jsonl", "evaluation/base.jsonl"),
+    "split leakage": ("pairs.jsonl", "evaluation/base.jsonl", "evaluation/tuned.jsonl"),
     "model loads": ("model",),
     "validation loss": ("prompts.jsonl", "model|adapter"),
     "generation sanity": ("prompts.jsonl", "model|adapter"),
@@ -81,10 +82,23 @@ def _six(run: Path) -> list[Check]:
 
 
 def _unfinished(run: Path, name: str) -> Check | None:
-    """NOT RUN where what a test reads is not there yet (what a finished run has lost fails by its hash)."""
-    missing = [needed for needed in NEEDS[name] if not any((run / each).exists() for each in needed.split("|"))]
+    """NOT RUN where what a test reads was not made yet; what a finished run has lost is looked for, and its absence fails."""
+    made = _made(run)
+    missing = [needed for needed in NEEDS[name] if not any(_there(run, made, each) for each in needed.split("|"))]
     mend = "let the run finish: solon run with the same --out continues it"
     return not_run(name, f"expected {missing[0].replace('|', ' or ')} in {run}, got none; {mend}") if missing else None
+
+
+def _there(run: Path, made: list[str], name: str) -> bool:
+    return (run / name).exists() or any(output == name or output.startswith(f"{name}/") for output in made)
+
+
+def _made(run: Path) -> list[str]:
+    """The outputs of the manifest; none where it cannot be read, which the tests that need it say."""
+    try:
+        return list(_manifest(run)["outputs"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return []
 
 
 def _manifest(run: Path) -> dict[str, Any]:
@@ -96,18 +110,42 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _integrity(check: Check, run: Path) -> None:
-    """Every output has the hash of the manifest, and every pair is a well-formed record."""
-    from solon.data.records import Pair
-    from solon.run.folder import sha256_file
+    """What the run began with and what it made have the hashes of the manifest, and every pair is a well-formed record.
 
-    outputs = _manifest(run)["outputs"]
-    wrong = [name for name, digest in outputs.items() if not (run / name).exists() or sha256_file(run / name) != digest]
-    check.expect(
-        bool(outputs) and not wrong, f"{len(outputs)} outputs, {len(wrong)} differ from the manifest: {', '.join(wrong) or '-'}"
-    )
+    A user's own file stands in the manifest under the path that was given; what counts is the copy in the run folder.
+    """
+    from solon.data.records import Pair
+
+    manifest = _manifest(run)
+    inputs = {name: digest for name, digest in manifest["inputs"].items() if _copied(name)}
+    for what, files in (("inputs", inputs), ("outputs", manifest["outputs"])):
+        wrong = _changed(run, files)
+        check.expect(
+            bool(files) and not wrong, f"{len(files)} {what}, {len(wrong)} differ from the manifest: {', '.join(wrong) or '-'}"
+        )
+    extra = [name for name in _kept(run) if name not in manifest["outputs"]]
+    check.expect(not extra, f"{len(extra)} files that the manifest does not name: {', '.join(extra) or '-'}")
     pairs = [Pair.model_validate_json(line) for line in (run / "pairs.jsonl").read_text(encoding="utf-8").splitlines() if line]
     same = sum(pair.kind == "pair" and pair.chosen == pair.rejected for pair in pairs)
     check.expect(bool(pairs) and not same, f"{len(pairs)} training rows are well formed; {same} have chosen equal to rejected")
+
+
+def _copied(name: str) -> bool:
+    return name in ("config.yaml", "prompts.jsonl") or (Path(name).parent == Path() and Path(name).stem == "constitution")
+
+
+def _changed(run: Path, files: Mapping[str, str]) -> list[str]:
+    """Files that are missing, or do not have the hash they should have."""
+    from solon.run.folder import sha256_file
+
+    return [name for name, digest in files.items() if not (run / name).is_file() or sha256_file(run / name) != digest]
+
+
+def _kept(run: Path) -> list[str]:
+    """Rows, models and results in a run folder: what stands for the run, and so has to be in its manifest."""
+    single = [run / name for name in ("pairs.jsonl", "dropped.jsonl", "summary.json", "report.html")]
+    several = [file for folder in ("adapter", "model", "evaluation") for file in sorted((run / folder).glob("*"))]
+    return [file.relative_to(run).as_posix() for file in (*single, *several) if file.is_file()]
 
 
 def _leakage(check: Check, run: Path) -> None:
@@ -117,7 +155,7 @@ def _leakage(check: Check, run: Path) -> None:
     """
     trained = {row["provenance"]["group"] for row in _rows(run / "pairs.jsonl")}
     asked = {_words(row["prompt"][-1]["content"]) for row in _rows(run / "pairs.jsonl")}
-    rows = _rows(run / "evaluation" / "base.jsonl")
+    rows = [row for name in ("base", "tuned") for row in _rows(run / "evaluation" / f"{name}.jsonl")]
     tested = {row["group"] for row in rows if row.get("split") != "unseen_wording"}
     reworded = {row["group"] for row in rows} - tested
     texts = {_words(row["messages"][-1]["content"]) for row in rows}
@@ -127,23 +165,31 @@ def _leakage(check: Check, run: Path) -> None:
         f"{len(trained & tested)} groups are on both sides (not counted: {len(reworded)} that the split unseen_wording rewords)",
     )
     check.expect(
-        not asked & texts, f"{len(asked & texts)} of {len(texts)} evaluated prompts were trained on (case and blanks ignored)"
+        not asked & texts,
+        f"{len(asked & texts)} of {len(texts)} evaluated prompts were trained on (case, blanks and punctuation ignored)",
     )
 
 
 def _words(text: str) -> str:
-    return " ".join(text.lower().split())
+    """Without case, blanks and punctuation; a text of signs alone stays as it is."""
+    return " ".join(re.findall(r"\w+", text.lower())) or text.strip()
 
 
 def _loads(check: Check, run: Path) -> None:
-    """The model loads, every parameter is finite, and their number is the base's."""
+    """The model loads whole, every parameter is finite, and their number is the base's."""
     import torch
     from safetensors import safe_open
     from transformers import AutoModelForCausalLM
 
     from solon.models import locate
 
-    model = AutoModelForCausalLM.from_pretrained(run / "model")
+    if not check.expect((run / "model").is_dir(), f"{run / 'model'} is a folder"):
+        return
+    loaded: Any = AutoModelForCausalLM.from_pretrained(run / "model", output_loading_info=True, local_files_only=True)
+    model, loading = loaded
+    for state in ("missing", "unexpected", "mismatched"):  # what is missing would be random
+        names = sorted(str(name) for name in loading[f"{state}_keys"])
+        check.expect(not names, f"{len(names)} tensors of the model's files are {state}: {', '.join(names[:5]) or '-'}")
     count = sum(parameter.numel() for parameter in model.parameters())
     bad = [name for name, parameter in model.named_parameters() if not torch.isfinite(parameter).all()]
     check.expect(not bad, f"{count} parameters, {len(bad)} tensors with values that are not finite")
@@ -198,7 +244,8 @@ def _generates(check: Check, run: Path) -> None:
     asked = [Request(id=row["id"], messages=(Message(role="user", content=row["prompt"]),), sampling=sampling) for row in rows]
     replies = open_model(str(run)).generate(asked)
     texts = [reply.text.strip() for reply in replies]
-    check.expect(all(texts) and all(reply.finish != "error" for reply in replies), f"{len(texts)} replies, none empty or failed")
+    empty = sum(not text or reply.finish == "error" for text, reply in zip(texts, replies, strict=True))
+    check.expect(not empty, f"{len(texts)} replies, {empty} empty or failed")
     check.expect(len(texts) == 1 or len(set(texts)) > 1, f"{len(set(texts))} different replies")
     loops = [text for text in texts if len(text.split()) >= 12 and len(set(text.split())) < len(text.split()) / 4]
     check.expect(not loops, f"{len(loops)} replies repeat themselves")
@@ -208,13 +255,12 @@ def _generates(check: Check, run: Path) -> None:
 
 def _adapter(check: Check, run: Path) -> None:
     """The adapter is the one of the manifest, and it was trained on the base that stands in it."""
-    from solon.run.folder import sha256_file
-
     manifest = _manifest(run)
     expected = {name: digest for name, digest in manifest["outputs"].items() if name.startswith("adapter/")}
-    there = {name: sha256_file(run / name) for name in expected if (run / name).is_file()}
-    check.expect(bool(expected) and there == expected, f"{len(there)} of {len(expected)} adapter files have the manifest's hash")
+    wrong = _changed(run, expected)
+    same = f"{len(expected) - len(wrong)} of {len(expected)} adapter files have the manifest's hash"
+    check.expect(bool(expected) and not wrong, f"{same}; others: {', '.join(wrong) or '-'}")
     note = run / "adapter" / "solon_base.json"
     base = json.loads(note.read_text(encoding="utf-8")).get("model", "") if note.is_file() else ""
-    same = base == manifest["models"].get("trained_identity")
-    check.expect(same, f"trained on base {base[:16] or 'unknown'}, the run's is the same")
+    own = str(manifest["models"].get("trained_identity") or "")
+    check.expect(bool(own) and base == own, f"trained on base {base[:16] or 'unknown'}; the run's is {own[:16] or 'unknown'}")
