@@ -161,7 +161,9 @@ class Catalogue:
             )
         hint = f"{len(matches)} ids begin so: {', '.join(matches[:3])}, …" if matches else nearest(str(ref), known | set(tags))
         damaged = f"{len(self.corrupt)} manifests are damaged: run fsck" if self.corrupt else "`log` lists them"
-        raise UnknownCheckpoint(f"{self.root}: no checkpoint {ref!r}", mend=hint or damaged)
+        raise UnknownCheckpoint(
+            f"{self.root}: expected the id or tag of a checkpoint, got no checkpoint {ref!r}", mend=hint or damaged
+        )
 
     def head(self) -> str | None:
         """The newest checkpoint's id; None in an empty store."""

@@ -54,7 +54,8 @@ def declare(track: Track, slots: list[Slot], names: Iterable[str]) -> None:
     for name in names:
         if name not in shared:
             raise UnknownTensor(
-                f"the model has no tensor {name!r}", mend=nearest(name, set(shared)) or "see model.named_parameters()"
+                f"expected the name of a tensor of the model, got {name!r}",
+                mend=nearest(name, set(shared)) or "see model.named_parameters()",
             )
         track.dirty |= shared[name]
     track.journalled = True

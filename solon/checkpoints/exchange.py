@@ -65,7 +65,7 @@ def export_folder(
     """
     target, source = Path(folder), None if like is None else Path(like)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(f"{target}: expected an empty or absent folder", mend="name another folder")
+        raise InputError(f"{target}: expected an empty or absent folder, got another", mend="name another folder")
     if target.resolve().is_relative_to(store.path.resolve()):
         raise InputError(f"{target}: that is inside the store", mend="name a folder outside it")
     if source is not None:
@@ -185,7 +185,9 @@ def import_folder(store: Store, folder: str | Path, *, tag: str | None = None) -
         return store.save(load_folder(source), metadata=metadata, tag=tag)
     files = sorted(source.glob("*.safetensors")) if source.is_dir() else [source]
     if not files or not all(file.is_file() and file.suffix == ".safetensors" for file in files):
-        raise InputError(f"{source}: expected a model folder or safetensors files", mend=f"name a folder with {CONFIG}")
+        raise InputError(
+            f"{source}: expected a model folder or safetensors files, got neither", mend=f"name a folder with {CONFIG}"
+        )
     return store.save(_holder(files), metadata=metadata, tag=tag)
 
 

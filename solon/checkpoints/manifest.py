@@ -151,7 +151,10 @@ class Manifest:
         """
         names = self.names()
         if name not in names:
-            raise UnknownTensor(f"{self.id} has no tensor {name!r}", mend=nearest(name, set(names)) or "see `show` for the names")
+            raise UnknownTensor(
+                f"{self.id}: expected the name of one of its tensors, got {name!r}",
+                mend=nearest(name, set(names)) or "see `show` for the names",
+            )
         return self.entries[names[name]]
 
     @property

@@ -22,7 +22,7 @@ def _open(folder: Path, *, read_only: bool = True) -> Any:
     from solon.errors import InputError
 
     if not (folder / "FORMAT").exists():
-        raise InputError(f"{folder}: no checkpoint store here", mend="name it with --store")
+        raise InputError(f"{folder}: expected a store, got no checkpoint store there", mend="name it with --store")
     return Store(folder, read_only=read_only)
 
 

@@ -79,7 +79,8 @@ class Edits:
                 return slot
         known = {n for slot in slots for n in slot.names}
         raise UnknownTensor(
-            f"the model has no tensor {name!r}", mend=nearest(str(name), known) or "see WeightInspector(model).layers()"
+            f"expected the name of a tensor of the model, got {name!r}",
+            mend=nearest(str(name), known) or "see WeightInspector(model).layers()",
         )
 
     def _floats(self, name: str) -> torch.Tensor:

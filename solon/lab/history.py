@@ -77,7 +77,9 @@ def bisect(store: Store, good: str, bad: str, passes: Callable[[str], bool]) -> 
     order = [info.id for info in store.log()]
     low, high = order.index(store.resolve(good)), order.index(store.resolve(bad))
     if low >= high:
-        raise InputError(f"bisect: {good} was saved after {bad}", mend="give the older, good one first")
+        raise InputError(
+            f"bisect: expected a checkpoint and a later one, got {good} and {bad}", mend="give the older, good one first"
+        )
     tested = {order[low]: passes(order[low]), order[high]: passes(order[high])}
     if not tested[order[low]] or tested[order[high]]:
         ends = ", ".join(f"{name} {'passes' if ok else 'fails'}" for name, ok in tested.items())

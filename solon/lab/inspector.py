@@ -45,7 +45,10 @@ class WeightInspector:
             if name in slot.names:
                 return slot.tensor.detach()
         known = {n for slot in self._slots() for n in slot.names}
-        raise UnknownTensor(f"{self.name} has no tensor {name!r}", mend=nearest(name, known) or "see `layers()` for the names")
+        raise UnknownTensor(
+            f"{self.name}: expected the name of one of its tensors, got {name!r}",
+            mend=nearest(name, known) or "see `layers()` for the names",
+        )
 
     def get_shared_weights(self) -> list[list[str]]:
         """Groups of names that are one and the same tensor, e.g. [["model.embed_tokens.weight", "lm_head.weight"]]."""

@@ -270,7 +270,8 @@ def run_script(path: Path, store: Path) -> dict[str, Any]:
         except (Exception, SystemExit) as error:  # an outcome, told with its place in the file
             if block.outcome != "errored" or (isinstance(error, SolonError) and not entered):
                 raise
-            print("".join(traceback.format_exception(error)[-3:]), file=sys.stderr)
+            if not isinstance(error, SolonError):  # a refusal of ours says all by itself
+                print("".join(traceback.format_exception(error)[-3:]), file=sys.stderr)
         except BaseException:
             print(f"experiment {block.name}: stopped; the model is {block.baseline} again, bit for bit", file=sys.stderr)
             raise
@@ -289,18 +290,22 @@ def run_script(path: Path, store: Path) -> dict[str, Any]:
 
 def _names_of(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise InputError(f"{path}: no such file", mend="name a Python file that defines model and edit(experiment)")
+        raise InputError(
+            f"{path}: expected a file, got {'a folder' if path.is_dir() else 'nothing there'}",
+            mend="name a Python file that defines model and edit(experiment)",
+        )
     try:
         names = runpy.run_path(str(path))
     except SolonError:
         raise
     except Exception as error:
         raise InputError(
-            f"{_place(error, path)}: {type(error).__name__}: {error}", mend="the experiment file must run by itself"
+            f"{_place(error, path)}: expected Python that runs, got {type(error).__name__}: {error}",
+            mend="the experiment file must run by itself",
         ) from error
     except SystemExit as error:
         raise InputError(
-            f"{_place(error, path)}: it leaves by exit ({error.code})",
+            f"{_place(error, path)}: expected definitions, got an exit ({error.code})",
             mend="the file only defines model, edit and test",
         ) from error
     missing = [name for name in ("model", "edit") if name not in names]
@@ -319,7 +324,7 @@ def _names_of(path: Path) -> dict[str, Any]:
 def _place(error: BaseException, path: Path) -> str:
     """File and line of an error: the last line of the script itself that led to it."""
     if isinstance(error, SyntaxError):
-        return f"{error.filename}:{error.lineno}"
+        return f"{error.filename or path}:{error.lineno or 1}"
     frames = traceback.extract_tb(error.__traceback__)
     where = next((frame for frame in reversed(frames) if frame.filename == str(path)), frames[-1])
     return f"{where.filename}:{where.lineno}"

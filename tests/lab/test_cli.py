@@ -59,7 +59,7 @@ def test_an_error_in_the_edit_is_an_outcome(folder: Path, tmp_path: Path) -> Non
     [
         ("x = 1", "model, edit is missing"),
         ("model = 3\ndef edit(e): pass", "model: expected Module, got int"),
-        ("1 / 0", r"broken.py:1: ZeroDivisionError"),
+        ("1 / 0", r"broken.py:1: expected Python that runs, got ZeroDivisionError"),
         ("def f(:", "SyntaxError"),
         ("import torch\nmodel = torch.nn.Linear(1, 1)\ndef edit(e): pass\nsettings = 3", "settings: expected dict"),
         ("import torch\nmodel = torch.nn.Linear(1, 1)\ndef edit(e): pass\nsettings = {'seeds': 3}", "seeds"),
@@ -382,7 +382,7 @@ def test_a_script_that_leaves_early_has_kept_nothing(more: str, edit: str, folde
     path = script(tmp_path / "x.py", folder, edit, more=more)
     path.write_text("import sys\n" + path.read_text())
     if more:
-        with pytest.raises(InputError, match="it leaves by exit"):
+        with pytest.raises(InputError, match="expected definitions, got an exit"):
             run("experiment", str(path), *AT)
     else:
         found = told("experiment", str(path), code=1)
