@@ -39,6 +39,7 @@ def register(app: typer.Typer) -> None:
                 "relax": relax,
                 "enable": enable,
                 "adopt": adopt,
+                "plan": plan,
                 "drill": drill,
             },
         ),
@@ -391,6 +392,38 @@ def adopt(
     if rung.name in ("reduce", "no_new"):
         print(f"the ladder stands at {rung.name}: solon emergency relax leaves it", file=sys.stderr)
     _tell(_state_record(home), as_json)
+
+
+def plan(
+    state: Annotated[Path, typer.Option("--state", help="STATE.json: the account as measured now.")],
+    constitution: Constitution = "trading",
+    target: Annotated[str, typer.Option("--target", help="Gross leverage to come down to.")] = "1",
+    agent: Annotated[str, typer.Option("--agent", help="Whose orders these are; else the first of the state's agents.")] = "",
+    flatten: Annotated[bool, typer.Option("--flatten", help="Close everything; a person approves each order.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """The three-phase plan of an emergency (0-5, 5-30, 30+ minutes) for an account; every order in it passes the limits."""
+    from fractions import Fraction
+
+    from solon.constitution import load
+    from solon.policy.assess import Judge
+    from solon.policy.book import Book
+    from solon.policy.emergency import emergency_plan, unprotected
+    from solon.policy.parsing import decimal, load_state
+
+    wanted = Fraction(decimal(target, "--target"))
+    if wanted < 0:
+        raise InputError(f"--target: expected 0 or more, got {target}", mend="write the gross leverage, such as 1")
+    account, judge = load_state(_text(state)), Judge.of(load(constitution))
+    book, owner = Book(account), agent or next(iter(account.agents), "emergency")
+    found = emergency_plan(book, judge, target=wanted, flatten=flatten, agent=owner)
+    bare = unprotected(book, judge.rules.stop_deadline) if judge.rules.flag("stop_loss_required") else ()
+    if as_json:
+        emit({**found.as_dict(), "unprotected": list(bare)})
+        return
+    print(found.text())
+    for symbol in bare:
+        print(f"Open: {symbol}: the venue has acknowledged no stop for all of it; place one, or reduce it.")
 
 
 def drill(constitution: Constitution = "trading", as_json: JsonFlag = False) -> None:

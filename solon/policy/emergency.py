@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 from solon.policy.assess import Judge
 from solon.policy.book import ATTO, UNIT, Book, Line
+from solon.policy.parsing import action_record
 from solon.policy.types import Action, Ladder
 
 Kind = Literal["halt", "cancel", "reduce", "notify", "rebalance", "hedge", "monitor", "re_enter", "learn"]
@@ -52,6 +53,15 @@ class Plan:
             lines.append(f"Phase {phase} ({start}{f'-{end}' if end else '+'} min)")
             lines += [f"  {step.minute:>3} min  {step.text}" for step in self.steps if step.phase == phase]
         return "\n".join([*lines, *(f"Open: {point}" for point in self.open_points)])
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able record without floats: steps with their ACTION, gross leverage as decimal text rounded up."""
+        steps = [
+            {"phase": s.phase, "minute": s.minute, "kind": s.kind, "text": s.text, "action": s.action and action_record(s.action)}
+            for s in self.steps
+        ]
+        leverage = {"leverage_before": _text(self.leverage_before), "leverage_after": _text(self.leverage_after)}
+        return {"steps": steps, **leverage, "open_points": list(self.open_points)}
 
 
 def emergency_plan(
@@ -90,6 +100,11 @@ def emergency_plan(
         Step(3, 60, "learn", "Review what fired, how fast, and what would have fired earlier; propose changes for signature."),
     ]
     return Plan(tuple(steps), before, _leverage(ghost), tuple(points))
+
+
+def _text(leverage: Fraction | None) -> str | None:
+    """Four places, rounded up."""
+    return None if leverage is None else format(Decimal(-(-leverage * 10_000 // 1)).scaleb(-4), "f")
 
 
 def _leverage(book: Book) -> Fraction | None:

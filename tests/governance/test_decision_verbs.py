@@ -245,6 +245,23 @@ def test_what_stands_alone_is_adopted_and_resumed_beside_a_running_program(shell
     assert code == 1 and "restore" in err, "a damaged ledger resumes nothing"
 
 
+def test_the_plan_of_an_emergency(shell: Shell) -> None:
+    """Brought down to the leverage asked for by orders that each pass, and below the caps; what has no stop is named."""
+    held = [position("ACME", "900"), position("B", "600")]
+    deep = {**STATE, "cash": "-50000", "positions": held, "nav_unit": "0.87", "agents": ["desk"]}
+    plan = ("emergency", "plan", "--state", shell.write("deep.json", deep))
+    code, record = shell.json(*plan, "--target", "0.5")
+    assert code == 0 and (record["leverage_before"], record["leverage_after"]) == ("1.5000", "0.2000")
+    orders = [step["action"] for step in record["steps"] if step["action"]]
+    assert {(order["agent"], order["side"]) for order in orders} == {("desk", "sell")} and record["unprotected"] == ["ACME", "B"]
+    for order in orders:
+        shell.ok("decide", shell.write("step.json", order), "--state", "deep.json", "--constitution", "trading")
+    out = shell.ok(*plan, "--flatten")
+    assert "Phase 1 (0-5 min)" in out and "Sell 900 ACME." in out and "Open: ACME: the venue" in out
+    assert shell.run(*plan, "--target", "-1")[0] == 2
+    assert "no exit passes" in shell.ok(*plan, "--agent", "nobody")
+
+
 def test_keys_that_are_refused(shell: Shell) -> None:
     """No secret is ever shown, no name leaves the folder, no slip makes a member without powers."""
     keys(shell)
