@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 from solon.constitution import Constitution
 from solon.governance import certificate as certificates
+from solon.governance.breaches import CASH, MARK, NOW, drill_order, drill_position, drill_state, rehearse, rehearse_custom
 from solon.governance.council import Council, NotExecutable
 from solon.governance.governor import Governor
 from solon.governance.killswitch import ResumeRefused, StopRefused, Switch, sign_resume, sign_stop
@@ -34,12 +35,9 @@ from solon.ledger.storage import Ledger, clock
 from solon.policy.assess import Judge
 from solon.policy.book import Book
 from solon.policy.ladder import LadderState, Observation, step
-from solon.policy.types import Action, Ladder, Position, Refused, State
+from solon.policy.types import Ladder, Refused
 
 Status = Literal["PASS", "FAIL", "NOT RUN"]
-NOW = 1_763_652_600_000_000
-CASH = Decimal(100_000)
-MARK = Decimal(100)
 CONFIRM_WITHIN = 0.1  # seconds
 
 
@@ -93,6 +91,7 @@ def limits_drill(constitution: Constitution, *, cases: int = 200, seed: int = 0)
             check.status, check.evidence = "NOT RUN", ["the constitution sets no limit on actions"]
             return
         _boundary(check, judge)
+        _each(check, judge)
         _rungs(check, judge)
         _unknown(check, constitution, judge)
         _recomputed(check, judge, cases, seed)
@@ -100,25 +99,18 @@ def limits_drill(constitution: Constitution, *, cases: int = 200, seed: int = 0)
     return run_check("limits enforced", body)
 
 
-def drill_state(**changes: Any) -> State:
-    """An account of 100,000 in cash that could trade one instrument at 100."""
-    base: dict[str, Any] = {
-        "as_of": NOW, "currency": "USD", "cash": CASH, "maintenance_margin": Decimal(0), "nav_unit": Decimal(1),
-        "high_water_mark": Decimal(1), "day_open_equity": CASH, "positions": (drill_position(),),
-    }  # fmt: skip
-    return State(**{**base, **changes})
-
-
-def drill_position(symbol: str = "DRILL", qty: Decimal = Decimal(0), mark: Decimal | None = MARK) -> Position:
-    """A holding of the drill's account, in its own currency."""
-    one = Decimal(1)
-    return Position(symbol, symbol, f"sector of {symbol}", qty, mark, one, one, one, NOW)
-
-
-def drill_order(qty: Decimal, name: str = "drill-1", side: Literal["buy", "sell"] = "buy", symbol: str = "DRILL") -> Action:
-    """An order of the drill, its stop 1 % from the mark."""
-    stop = MARK * Decimal("0.99") if side == "buy" else MARK * Decimal("1.01")
-    return Action(name, "drill", "order", symbol, side, qty, None, stop, NOW)
+def _each(check: Check, judge: Judge) -> None:
+    """Every limit that the constitution sets, one step within its bound and one beyond."""
+    kept, wrong, left = rehearse(judge)
+    if kept or wrong:
+        check.expect(not wrong, f"{len(kept)} of {len(kept) + len(wrong)} limits hold up to their bound and are broken beyond it")
+    check.evidence += [f"NOT AS EXPECTED: {text}" for text in wrong]
+    check.evidence += [f"no level of the drill's account breaks {key}" for key in left]
+    broken, missed = rehearse_custom(judge)
+    if broken or missed:
+        check.expect(
+            not missed, f"{len(broken)} maxima of its own are broken by a huge order; not broken: {', '.join(missed) or '-'}"
+        )
 
 
 def _boundary(check: Check, judge: Judge) -> None:
@@ -209,7 +201,7 @@ def consensus_drill(constitution: Constitution, *, schedules: int = 60, seed: in
 
     def body(check: Check) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            _one_vote(check, constitution, Path(folder))
+            _votes(check, constitution, Path(folder))
         _schedules(check, constitution.hash, schedules, seed)
 
     return run_check("consensus", body)
@@ -221,69 +213,82 @@ def drill_registry(keys: dict[str, PrivateKey], manager: str = "", operators: tu
     return Registry("drill", 1, tuple(Member(name, roles[name], key.id) for name, key in keys.items()))
 
 
-def _one_vote(check: Check, constitution: Constitution, folder: Path) -> None:
+@dataclass
+class _Votes:
+    """A council of throw-away keys, and what its voters sign."""
+
+    council: Council
+    keys: dict[str, PrivateKey]
+    memory: VoterMemory
+
+    def sign(self, name: str, slot: str, decision: str = "yes", action: str = "buy") -> Envelope:
+        council = self.council
+        return self.memory.sign(
+            self.keys[name], council.registry, constitution=council.constitution, slot=slot,
+            proposal=council.slots[slot].digest, decision=decision, proposed_action=action, now=clock(),
+        )  # fmt: skip
+
+    def cast(self, names: Iterable[str], slot: str) -> None:
+        for name in names:
+            self.council.receive(self.sign(name, slot))
+
+    def refused(self, envelope: Envelope) -> str:
+        """The code with which the council refuses a vote; empty where it takes it."""
+        try:
+            self.council.receive(envelope)
+        except VoteRefused as error:
+            return error.code
+        return ""
+
+
+def _votes(check: Check, constitution: Constitution, folder: Path) -> None:
     keys = {name: PrivateKey.generate(name) for name in ("ann", "ben", "cem", "dee", "rik")}
     registry = drill_registry(keys, manager="rik")
     check.expect(registry.quorum.q == 4, registry.quorum.claim)
     memory = VoterMemory(folder / "voters.db")
     with Ledger.open(folder / "ledger.db", PrivateKey.generate("drill")) as ledger:
-        council = Council(registry, constitution.hash, ledger)
-
-        def vote(name: str, slot: str, decision: str = "yes", action: str = "buy") -> Envelope:
-            proposal = council.slots[slot].digest
-            return memory.sign(
-                keys[name], registry, constitution=constitution.hash, slot=slot, proposal=proposal, decision=decision,
-                proposed_action=action, now=clock(),
-            )  # fmt: skip
-
-        def refused(envelope: Envelope) -> str:
-            try:
-                council.receive(envelope)
-            except VoteRefused as error:
-                return error.code
-            return ""
-
-        council.open("one", {"action": "buy"})
-        for name in ("ann", "ben", "cem"):
-            council.receive(vote(name, "one"))
-        check.expect(not council.tally("one").approved, "three of five yes-votes are no consensus")
-        check.expect(refused(vote("ann", "one")) == "duplicate", "a voter counts once")
-        forged = replace(vote("dee", "one"), signatures=((keys["dee"].id, bytes(64)),))
-        check.expect(refused(forged) == "signature", "a forged vote is refused")
-        council.receive(vote("dee", "one"))
-        result, made = council.close("one")
-        check.expect(result.approved and made is not None, "four of five are; the certificate verifies offline")
-        council.execute("one", made or {})
-        try:
-            council.execute("one", made or {})
-            check.expect(False, "a second execution was possible")
-        except NotExecutable as error:
-            check.expect(True, f"a second execution is refused: {error.what}")
-        council.open("two", {"action": "buy"})
-        for name in ("ann", "ben", "cem", "dee"):
-            council.receive(vote(name, "two"))
-        council.receive(vote("rik", "two", "veto", "reduce"))
-        result, made = council.close("two")
-        check.expect(made is None and result.action == "reduce", "a risk manager's veto blocks and imposes the reduction")
-        council.open("three", {"action": "buy"})
-        council.receive(vote("ann", "three"))
-        record = Vote(
-            "drill",
-            1,
-            constitution.hash,
-            "three",
-            council.slots["three"].digest,
-            "no",
-            keys["ann"].id,
-            99,
-            clock(),
-            clock() + 10**9,
-        )
-        check.expect(refused(seal("vote", record.record, [keys["ann"]])) == "equivocation", "voting two ways convicts the key")
-        check.expect(council.tally("three").outcome == "escalate", "and freezes the slot for a person")
+        votes = _Votes(Council(registry, constitution.hash, ledger), keys, memory)
+        for slot, part in (("one", _quorum), ("two", _veto), ("three", _two_ways)):
+            votes.council.open(slot, {"action": "buy"})
+            part(check, votes, slot)
         report = verify(ledger)
         check.expect(report.size > 0, f"the log of {report.size} entries verifies")
     memory.close()
+
+
+def _quorum(check: Check, votes: _Votes, slot: str) -> None:
+    council = votes.council
+    votes.cast(("ann", "ben", "cem"), slot)
+    check.expect(not council.tally(slot).approved, "three of five yes-votes are no consensus")
+    check.expect(votes.refused(votes.sign("ann", slot)) == "duplicate", "a voter counts once")
+    forged = replace(votes.sign("dee", slot), signatures=((votes.keys["dee"].id, bytes(64)),))
+    check.expect(votes.refused(forged) == "signature", "a forged vote is refused")
+    votes.cast(("dee",), slot)
+    result, made = council.close(slot)
+    check.expect(result.approved and made is not None, "four of five are; the certificate verifies offline")
+    council.execute(slot, made or {})
+    try:
+        council.execute(slot, made or {})
+        check.expect(False, "a second execution was possible")
+    except NotExecutable as error:
+        check.expect(True, f"a second execution is refused: {error.what}")
+
+
+def _veto(check: Check, votes: _Votes, slot: str) -> None:
+    votes.cast(("ann", "ben", "cem", "dee"), slot)
+    votes.council.receive(votes.sign("rik", slot, "veto", "reduce"))
+    result, made = votes.council.close(slot)
+    check.expect(made is None and result.action == "reduce", "a risk manager's veto blocks and imposes the reduction")
+
+
+def _two_ways(check: Check, votes: _Votes, slot: str) -> None:
+    """The voter's memory would refuse a second vote; this one is signed without it."""
+    council, key = votes.council, votes.keys["ann"]
+    votes.cast(("ann",), slot)
+    proposal, at = council.slots[slot].digest, clock()
+    other = Vote(council.registry.network, 1, council.constitution, slot, proposal, "no", key.id, 99, at, at + 10**9)
+    check.expect(votes.refused(seal("vote", other.record, [key])) == "equivocation", "voting two ways convicts the key")
+    check.expect(council.tally(slot).outcome == "escalate", "and freezes the slot for a person")
 
 
 def _schedules(check: Check, constitution: str, schedules: int, seed: int) -> None:

@@ -4,8 +4,7 @@
     python verify_standalone.py LEDGER KEY.pub [--tip TIP] [--show N]
 
 LEDGER is a ledger database, or a folder made by `solon ledger export`. KEY.pub is the ledger's public key as you got it from its
-owner, not from the ledger's folder. TIP is a signed tip that you kept from earlier: it shows that nothing before it was
-rewritten.
+owner, not from the ledger's folder. TIP is a signed tip kept from earlier: it shows that nothing was rewritten.
 Exit code 0: everything holds. 1: something does not, and the line printed says what. 2: wrong usage, or a file is missing.
 
 What is checked (RFC 6962/9162 tree, C2SP checkpoint and signed note, Ed25519):
@@ -93,6 +92,7 @@ def connect(path):
 
 
 def stored(base):
+    """Entry bytes in order, none missing."""
     for place, (number, body) in enumerate(base.execute("SELECT number, body FROM entries ORDER BY number")):
         if number != place or not isinstance(body, bytes):
             raise Wrong(f"entry {place} is missing or no longer bytes")
@@ -100,12 +100,14 @@ def stored(base):
 
 
 def unique(pairs):
+    """An object whose keys are all different."""
     if len({key for key, _ in pairs}) != len(pairs):
         raise ValueError("a duplicate key")
     return dict(pairs)
 
 
 def refuse(text):
+    """Floats and NaN have no place in an entry."""
     raise ValueError(f"the number {text}")
 
 
@@ -139,7 +141,7 @@ def root_of(stack):
     return node
 
 
-def verify(path: Path, key: tuple, older_note: str, show: int) -> list:
+def verify(path, key, older_note, show):
     """Check everything; returns the report's lines."""
     bodies, note = read_ledger(path)
     origin, size, root = read_tip(note, key)
@@ -158,8 +160,7 @@ def verify(path: Path, key: tuple, older_note: str, show: int) -> list:
                 raise Wrong(f"entry {count - 1}: {record['once']!r} is used twice")
             names.add(record["once"])
         add(stack, body)
-        if show == count - 1:
-            shown = json.dumps(record, indent=2, ensure_ascii=True)
+        shown = json.dumps(record, indent=2, ensure_ascii=True) if show == count - 1 else shown
         if older and count == older[1]:
             older_holds = root_of(stack) == older[2]
     if count != size:
@@ -170,12 +171,12 @@ def verify(path: Path, key: tuple, older_note: str, show: int) -> list:
         raise Wrong(f"the ledger does not continue the older tip of {older[1]} entries: history was rewritten or cut")
     lines = [f"holds: {size} entries of {origin}, root {root.hex()}, signed by {key[0]}"]
     lines += [f"  {kind}: {number}" for kind, number in sorted(kinds.items())]
-    if older:
-        lines.append(f"continues the older tip of {older[1]} entries")
+    lines += [f"continues the older tip of {older[1]} entries"] if older else []
     return lines + ([shown] if shown else [])
 
 
 def main():
+    """Verify what the command line names; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("ledger", type=Path)
     parser.add_argument("key", type=Path)
