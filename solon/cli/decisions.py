@@ -277,6 +277,17 @@ def _drawdown(state: Path) -> tuple[int, int]:
     return parts
 
 
+def _same_rebase(signed: Path, envelope: Any, rebase: bool) -> None:
+    """Nobody signs a new high-water mark without asking for it."""
+    record = envelope.record
+    if isinstance(record, dict) and record.get("rebase") is not rebase:
+        theirs = "with --rebase" if record.get("rebase") else "without --rebase"
+        raise InputError(
+            f"{signed}: expected a resume {theirs}, as the first signer signed it, got one {'with' if rebase else 'without'} it",
+            mend=f"sign it {theirs}, or begin another file",
+        )
+
+
 def resume(
     state: Annotated[Path, typer.Option("--state", help="STATE.json: the account as measured now.")],
     key: Keys = None,
@@ -299,6 +310,7 @@ def resume(
     registry = place.registry()
     if signed is not None and signed.exists():
         envelope = read(read_json(signed, "a signed resume"), "resume")
+        _same_rebase(signed, envelope, rebase)
         for private in keys:
             envelope = envelope.signed_by(private)
     else:

@@ -86,15 +86,15 @@ def _verify_proof(path: Path, public: Path | None, as_json: bool) -> None:
     if "old" in proof:
         old, new = check_consistency(proof, key)
         found = {"old_size": old.size, "size": new.size, "root": new.root.hex()}
-        text = f"holds: {new.size} entries, root {new.root.hex()}\n  continues the older tip of {old.size} entries"
+        lines = [f"holds: {new.size} entries, root {new.root.hex()}", f"  continues the older tip of {old.size} entries"]
     else:
         record = check_proof(proof, key)
         found = {"index": proof["index"], "record": record}
-        text = f"holds: entry {proof['index']}, {record.get('kind')} of {record.get('at')}"
+        lines = [f"holds: entry {proof['index']}, {record.get('kind')} of {record.get('at')}"]
     if as_json:
         emit(found)
     else:
-        print(printable(text))
+        print("\n".join(printable(line) for line in lines))
 
 
 def ledger_show(
