@@ -12,7 +12,7 @@ _ME = r"(?:i|we)"
 _WORDS = r"(?:[\w'-]+\s+)"
 _METHOD = (
     r"(?:steps?|instructions?|guides?|tutorials?|recipes?|plans?|methods?|manuals?|tips|advice|strateg(?:y|ies)|techniques?|"
-    r"procedures?|blueprints?|ways?|checklists?|walkthroughs?|lessons?|tricks|means|schemes?|speech(?:es)?|posters?|campaigns?)"
+    r"procedures?|blueprints?|commands?|directions?|formulas?|ways?|checklists?|walkthroughs?|lessons?|tricks|means|schemes?|speech(?:es)?|posters?|campaigns?)"
 )
 _TOOL = (
     r"(?:scripts?|codes?|programs?|tools?|software|apps?|malware|bots?|e-?mails?|letters?|messages?|"
@@ -99,6 +99,30 @@ USABLE = re.compile(
     r"guides?|formulas?|details)\b"
     r"|\bdetailed\s+enough\s+to\b|\bin\s+enough\s+detail\b|\bthat\s+(?:really|actually)\s+works?\b|\bwould\s+really\s+work\b"
     r"|\bverses\s+are\s+instructions\b|\bexplains?\s+exactly\s+how\b|\bstep\s+by\s+step\b"
+)
+
+# What stands for the making of a thing without a verb ("a recipe for …"), and what asks for it, before it.
+PLAN = r"(?:recipes?|blueprints?|schematics?|instructions?|directions|synthesis(?:\s+route)?)\s+(?:for|of)\s+"
+# Behind the thing: another thing is meant.
+HARMLESS = (
+    r"(?!\s+(?:vaccin\w*|antidotes?|treatments?|therap\w*|tests?|testing|detect\w*|safes?|safety|disposal|awareness|victims?|cakes?|"
+    r"cupcakes?|cookies|costumes?|toys?|drills?|prevention|response|addict\w*|abuse|withdrawal|recovery|overdoses?|exposure|poisoning|"
+    r"control|clean-?up)\b)"
+)
+_KIND = (
+    r"(?:(?:an?|the|your|some|any|exact|real|working|full|complete|detailed|simple|easy|homemade|best|accurate|good|quick|basic|"
+    r"original|secret|step[- ]by[- ]step)\s+)*"
+)
+PLAN_ASKED = re.compile(
+    "|".join(
+        [
+            r"(?:^\W*|[,;:]\s*|\b(?:you|please|and|then|also|just)\s+)(?:give|send|show|tell|provide|list|write|post|share|supply|"
+            rf"print|output|draft|get|find)(?:\s+(?:me|us|out|down|up))*(?:\s+with)?\s+{_KIND}$",
+            rf"\b{_ME}(?:'d|'m|'ve)?\s+{_WORDS}{{0,2}}?(?:need|want|like|require|looking\s+for|searching\s+for)\s+{_KIND}$",
+            rf"\bwhat(?:'s|\s+is|\s+are)\s+{_KIND}$",
+            rf"^\W*{_KIND}$",
+        ]
+    )
 )
 
 # Directly before a verb: the act is what is to be prevented. ("How can I stop people from hacking …", "avoid being scammed")

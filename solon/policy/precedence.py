@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from solon.errors import IntegrityError
-from solon.policy.cues import GUARDS, MENTION, PROTECTING, PROTECTS, REQUEST, USABLE
+from solon.policy.cues import GUARDS, HARMLESS, MENTION, PLAN, PLAN_ASKED, PROTECTING, PROTECTS, REQUEST, USABLE
 from solon.policy.plain import as_seen
 from solon.policy.types import Outcome, Reason, Severity, Verdict
 
@@ -178,6 +178,9 @@ class Matcher:
         self._acts = [re.compile(_act(phrase)) for phrase in rule.acts]
         self._any_act = re.compile("|".join(_act(phrase) for phrase in rule.acts))
         self._objects = re.compile("|".join(_phrase(phrase) for phrase in rule.objects)) if rule.objects else None
+        things = "|".join(_phrase(phrase) for phrase in rule.objects)
+        made = bool(things) and "make" in rule.acts
+        self._plan = re.compile(rf"\b{PLAN}(?:[\w'-]+\s+){{0,3}}?(?:{things}){HARMLESS}") if made else None
         self._literals = [_literals(phrase) for phrase in rule.objects]
         self._unless = re.compile("|".join(_phrase(phrase) for phrase in rule.unless)) if rule.unless else None
 
@@ -203,7 +206,9 @@ class Matcher:
 
     def _hit(self, sentence: str, text: str) -> Hit | None:
         """The strongest touch in a sentence: one that is asked for before one that is mentioned."""
-        best = None
+        best = self._plan_hit(sentence, text)
+        if best is not None and best.asked:
+            return best
         for pattern in self._acts:
             for act in pattern.finditer(sentence):
                 thing = self._object_near(sentence, act)
@@ -215,6 +220,16 @@ class Matcher:
                     return hit
                 best = best or hit
         return best
+
+    def _plan_hit(self, sentence: str, text: str) -> Hit | None:
+        """A touch without a verb: the recipe, blueprint or instructions for an object that the rule keeps from being made."""
+        plan = self._plan.search(sentence) if self._plan is not None else None
+        if plan is None or self._objects is None:
+            return None
+        asked, cue = is_plan_asked(sentence[max(0, plan.start() - NEAR) : plan.start()], text)
+        thing = self._objects.search(plan.group())
+        what = plan.group().split(maxsplit=1)[0]
+        return Hit(self.rule.id, self.law, self.rank, self.rule.outcome, asked, what, thing.group() if thing else "", cue)
 
     def _object_near(self, sentence: str, act: re.Match[str]) -> str | None:
         """The object of an act: inside or within a few words after it, or before it when only "it" or "them" follows."""
@@ -291,6 +306,17 @@ def is_asked(sentence: str, act: re.Match[str], text: str) -> tuple[bool, str]:
     if usable and not PROTECTS.search(text):
         return True, usable.group()
     return False, cue or "no request"
+
+
+def is_plan_asked(before: str, text: str) -> tuple[bool, str]:
+    """Whether the plan of a thing is asked for, by the words before it, or by a text that wants it usable; and the cue."""
+    if PROTECTING.search(before):
+        return False, "no request"
+    found = PLAN_ASKED.search(before)
+    if found:
+        return True, found.group().strip() or "an order"
+    usable = USABLE.search(text)
+    return (True, usable.group()) if usable and not PROTECTS.search(text) else (False, "no request")
 
 
 def _bare(act: str) -> bool:
