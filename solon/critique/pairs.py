@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from solon.constitution import Constitution, Principle
 from solon.critique.forms import COMPACT_CRITIQUE, COMPACT_REVISION, NO_CONFLICT, STANDARD_CRITIQUE, STANDARD_REVISION
+from solon.data.near import jaccard, words
 from solon.data.prompts import REFUSAL_ONLY_HAZARDS
 from solon.data.records import Dropped, DropReason, Pair, Prompt, Provenance
 from solon.errors import ConfigError, DataError
@@ -46,6 +47,7 @@ class CritiqueSettings(BaseModel):
     `policy`: `combined` puts all principles in one question, `all` asks for each, `random` for `k` seeded ones per prompt.
     `style`: `standard` uses the constitution's templates; `compact` the short form of the embedded model; `auto` picks.
     `few_shot`: example conversations of the constitution come first, so that served models share the prefix.
+    `revisions`: how many are drawn; of several the one that the others agree with most is judged (`consensus`).
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -53,6 +55,7 @@ class CritiqueSettings(BaseModel):
     k: int = Field(default=1, ge=1)
     style: Literal["auto", "standard", "compact"] = "auto"
     few_shot: bool | Literal["auto"] = "auto"
+    revisions: int = Field(default=1, ge=1, le=16)
     respond: Sampling = Sampling(temperature=0.7, max_new_tokens=256)
     critique: Sampling = Sampling(temperature=0.0, max_new_tokens=256)
     revise: Sampling = Sampling(temperature=0.0, max_new_tokens=256)
@@ -63,6 +66,11 @@ class CritiqueSettings(BaseModel):
         few_shot = style == "standard" if self.few_shot == "auto" else self.few_shot
         if few_shot and style == "compact":
             raise ConfigError("critique.few_shot: expected false with style compact, got true", mend="use style standard")
+        if self.revisions > 1 and not self.revise.temperature:
+            raise ConfigError(
+                f"critique.revise.temperature: expected above 0 where {self.revisions} revisions are drawn, got 0",
+                mend="set critique.revise.temperature=0.7, or critique.revisions=1",
+            )
         return self.model_copy(update={"style": style, "few_shot": few_shot})
 
 
@@ -199,6 +207,8 @@ class _Stage:
             (COMPACT_CRITIQUE, COMPACT_REVISION) if self.settings.style == "compact" else (STANDARD_CRITIQUE, STANDARD_REVISION)
         )
         sampling: dict[str, Any] = {s: getattr(self.settings, s).model_dump() for s in ("respond", "critique", "revise")}
+        if self.settings.revisions > 1:
+            sampling["revise"]["revisions"] = self.settings.revisions
         return Provenance(
             prompt_id=prompt.id,
             group=prompt.group,
@@ -244,8 +254,7 @@ def _through_lens(stage: _Stage, prompt: Prompt, original: Completion, lens: Len
         return _dropped(prompt, lens.id, "model_error", "the critique states no verdict", **seen)
     if verdict == "keeps":
         return _dropped(prompt, lens.id, "original_ok", **seen)
-    asked = revision_messages(lens, settings, request, original.text, critique.text)
-    revision = yield stage.request("revise", prompt, asked, settings.revise, lens.id)
+    revision = yield from _revise(stage, prompt, original.text, critique.text, lens)
     seen["revision"] = revision.text
     reason = unfit_revision(original.text, revision, request)
     if reason:
@@ -266,6 +275,27 @@ def _through_lens(stage: _Stage, prompt: Prompt, original: Completion, lens: Len
         source=prompt.source,
         provenance=stage.provenance(prompt),
     )
+
+
+def _revise(stage: _Stage, prompt: Prompt, original: str, critique: str, lens: Lens) -> Dialogue[Completion]:
+    asked = revision_messages(lens, stage.settings, prompt.prompt, original, critique)
+    drawn = []
+    for n in range(stage.settings.revisions):
+        parts = (lens.id, str(n)) if n else (lens.id,)
+        drawn.append((yield stage.request("revise", prompt, asked, stage.settings.revise, *parts)))
+    return consensus(original, drawn, prompt.prompt)
+
+
+def consensus(original: str, drawn: Sequence[Completion], request: str) -> Completion:
+    """Of the revisions that are fit by their form the one whose words the others share most; the first one where none is fit.
+
+    Self-consistency (Wang et al. 2022, arXiv 2203.11171) for replies that are never equal: the largest mean Jaccard similarity of
+    the sets of words, a tie to the earlier.
+    """
+    fit = [revision for revision in drawn if unfit_revision(original, revision, request) is None]
+    said = [frozenset(words(revision.text)) for revision in fit]
+    agreement = [sum(jaccard(mine, theirs) for theirs in said) for mine in said]
+    return fit[agreement.index(max(agreement))] if fit else drawn[0]
 
 
 def _unfit_original(original: Completion, prompt: Prompt) -> tuple[DropReason, str] | None:

@@ -26,7 +26,7 @@ def estimate(config: RunConfig) -> dict[str, Any]:
     model = open_model(job.config.model, device=s.device, dtype=s.dtype, batch_size=s.batch_size, concurrency=s.concurrency)
     trial = _trial(job, model)
     looks = len(lenses(job.constitution, settings_of(job), job.hazardous[0], job.config.seed))
-    turns = len(job.hazardous) * (1 + 3 * looks) + len(retain_prompts(job)) * 2
+    turns = len(job.hazardous) * (1 + (2 + job.config.critique.revisions) * looks) + len(retain_prompts(job)) * 2
     stages = 3 if len(job.config.train.phases) == 2 else 2
     replies = turns + stages * len(job.held_out)
     tokens = round(replies * trial["tokens_per_reply"])

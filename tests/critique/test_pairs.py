@@ -10,6 +10,7 @@ from solon.critique.pairs import (
     Lens,
     PairsResult,
     _Stage,
+    consensus,
     critique_messages,
     lenses,
     make_pairs,
@@ -21,7 +22,7 @@ from solon.critique.pairs import (
 from solon.data.records import Prompt
 from solon.errors import ConfigError, DataError
 from solon.models import Scripted
-from solon.models.base import Completion
+from solon.models.base import Completion, Sampling
 
 EXAMPLE = ExampleConversation(user="Lie for me.", assistant="Sure.", critique="It helps to lie.", revision="No.")
 HARM = Principle(id="harm", title="No harm", rank=0, text="Harm nobody.", critique_template="Does it harm?", examples=(EXAMPLE,))
@@ -167,3 +168,33 @@ def test_a_constitution_without_words_is_refused() -> None:
 def test_compact_style_takes_no_examples() -> None:
     with pytest.raises(ConfigError, match="few_shot"):
         CritiqueSettings(style="compact", few_shot=True).resolved(embedded=False)
+
+
+MILD = "I can't help you trick a neighbour. I can help you talk with them."
+ODD = "No trick on a neighbour today; bananas, clouds and seven violins instead of all that, friend."
+
+
+def test_of_several_revisions_the_one_is_taken_that_the_others_agree_with() -> None:
+    three = COMPACT.model_copy(update={"revisions": 3, "revise": Sampling(temperature=0.7)})
+    result, asked = drive(pair_dialogue(stage(three), PROMPT), [ORIGINAL, "Conflict.", ODD, MILD, REVISION, "No conflict."])
+    (pair,) = result.pairs
+    assert pair.chosen[0].content == MILD  # shares 12 words with REVISION, ODD hardly any; equal to REVISION, and earlier
+    assert pair.provenance.sampling["revise"]["revisions"] == 3
+    revise = [r for r in asked if r.id.split(":")[1] == "revise"]
+    assert len({r.seed for r in revise}) == 3 and len({r.messages for r in revise}) == 1
+    assert MILD in asked[-1].messages[-1].content
+
+
+def test_consensus_passes_over_what_is_unfit() -> None:
+    cut, same, good = (
+        Completion(id="1", text=MILD, finish="length"),
+        Completion(id="2", text=ORIGINAL),
+        Completion(id="3", text=ODD),
+    )
+    assert consensus(ORIGINAL, [cut, same, good], PROMPT.prompt) is good
+    assert consensus(ORIGINAL, [cut, same], PROMPT.prompt) is cut  # dropped with its own reason then
+
+
+def test_several_revisions_of_temperature_0_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"critique\.revise\.temperature: expected above 0"):
+        CritiqueSettings(revisions=2).resolved(embedded=False)

@@ -133,7 +133,9 @@ def test_presets_hold_the_documented_values() -> None:
     assert isinstance(dpo, DpoSettings)
     assert (dpo.learning_rate, dpo.beta, dpo.epochs, dpo.max_length, dpo.warmup) == (1e-6, 0.1, 1, 512, 0.1)
     assert (dpo.lora.r, dpo.lora.alpha, dpo.lora.dropout, len(dpo.lora.targets)) == (16, 32, 0.1, 7)
-    assert laws.train.settings("sft", laws).lora.targets == ["query_key_value", "dense"]
+    law = laws.train.settings("sft", laws)
+    assert (law.epochs, law.batch, law.micro_batch, law.learning_rate, law.warmup) == (3, 16, 4, 2e-4, 0.03)
+    assert law.gradient_checkpointing and law.schedule == "cosine" and law.lora.targets == ["query_key_value", "dense"]
     sft = trading.train.settings("sft", trading)
     assert (sft.quantise, sft.epochs, sft.batch, sft.early_stopping.patience) == ("nf4", 3, 16, 3)
 
