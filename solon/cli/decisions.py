@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,12 +92,13 @@ def decide(
 
     ACTION.json is an order, judged against STATE.json, or a request in words: {"id", "agent", "kind": "text", "text", "ts"}.
     """
+    from solon.policy.parsing import is_request
     from solon.policy.types import Refused
 
     given = _given(action, text)
     try:
         with _deciding(constitution, ledger, home) as governor:
-            if _is_text(given):
+            if is_request(given):
                 verdict = governor.decide_request(given)
             elif state is None:
                 raise InputError("decide: expected --state STATE.json for an order, got none", mend="name the account's state")
@@ -134,15 +134,6 @@ def _given(action: Path | None, text: str | None) -> Any:
     if action is not None:
         return _text(action)
     return {"id": f"text-{secrets.token_hex(4)}", "agent": "user", "kind": "text", "text": text, "ts": time_text(clock())}
-
-
-def _is_text(given: Any) -> bool:
-    from solon.policy.parsing import is_request
-
-    try:
-        return is_request(json.loads(given) if isinstance(given, bytes) else given)
-    except (ValueError, RecursionError):
-        return False
 
 
 def _print_verdict(verdict: Any) -> None:

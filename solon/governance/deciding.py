@@ -17,7 +17,7 @@ from solon.policy.custom import SECONDS
 from solon.policy.ladder import Observation
 from solon.policy.parsing import one_offset, parse_action, parse_request, parse_state, strict_json, timestamp
 from solon.policy.rules import Rules
-from solon.policy.types import MICROSECONDS, Action, Ladder, Reason, Severity, State, TextRequest, Verdict
+from solon.policy.types import MICROSECONDS, Action, Ladder, Reason, Refused, Severity, State, TextRequest, Verdict
 from solon.policy.wording import quantity_text
 
 Given = Mapping[str, Any] | str | bytes
@@ -163,12 +163,14 @@ def plain(verdict: Verdict) -> dict[str, Any]:
     return record
 
 
-def both_of(action: Action | Given, state: State | Given) -> tuple[Action, State]:
+def both_of(action: Action | Given, state: State | Given | None) -> tuple[Action, State]:
     """An action and the state that it is judged on, parsed where they are not; the same text of a state gives the same object.
 
     Raises:
         Refused: malformed, or (`mixed_time_zones`) the times of one are written with another offset than those of the other.
     """
+    if state is None:
+        raise Refused("missing_field", "state: expected the account's state with an order, got none", mend="give it")
     given: Any = strict_json(action, "action") if isinstance(action, str | bytes) else action
     act: Action = given if isinstance(given, Action) else parse_action(given)
     seen, offset = _seen(state)

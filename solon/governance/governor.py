@@ -57,7 +57,7 @@ from solon.policy.book import Book
 from solon.policy.ladder import Event, LadderState, Observation, step
 from solon.policy.ladder import state_of as ladder_of
 from solon.policy.ladder import state_record as ladder_record
-from solon.policy.parsing import action_record, parse_action, parse_state, request_record, state_record
+from solon.policy.parsing import action_record, is_request, parse_action, parse_state, request_record, state_record
 from solon.policy.precedence import Judged, PrecedenceGovernor
 from solon.policy.rules import tightened_rules
 from solon.policy.types import Action, Ladder, State, TextRequest, Verdict
@@ -155,18 +155,12 @@ class Governor:
 
     # --- deciding ------------------------------------------------------------------------------------------------------
 
-    def decide(
-        self,
-        action: Action | Given,
-        state: State | Given,
-        *,
-        ticket: str = "",
-    ) -> Verdict:
+    def decide(self, action: Action | TextRequest | Given, state: State | Given | None = None, *, ticket: str = "") -> Verdict:
         """Judge an action. When this returns, the decision is in the ledger.
 
         Args:
             action, state: records, JSON text, or parsed. Give the same state (the object, or an equal one) again while it is
-                current: orders allowed meanwhile count against it.
+                current: orders allowed meanwhile count against it. A request in words needs none: see `decide_request`.
             ticket: the approved review that lifts an `escalate` (never a deny or a halt).
 
         Raises:
@@ -174,6 +168,8 @@ class Governor:
         """
         if isinstance(action, Action) and isinstance(state, State):
             act, seen = action, state
+        elif isinstance(action, TextRequest) or is_request(action):
+            return self.decide_request(action)  # type: ignore[arg-type]
         else:
             with refusal_logged(self.ledger, action=action, state=state):
                 act, seen = both_of(action, state)

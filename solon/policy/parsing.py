@@ -261,9 +261,16 @@ def parse_request(record: object, where: str = "action") -> TextRequest:
     return TextRequest(*named, text, _Zones().read(row["ts"], f"{where}.ts"))
 
 
-def is_request(record: object) -> bool:
-    """Whether a record is meant as a request in words."""
-    return isinstance(record, Mapping) and (record.get("kind") == TEXT or "text" in record)
+def is_request(given: object) -> bool:
+    """Whether this is meant as a request in words: parsed, a record, or JSON text of one. What cannot be read is not."""
+    if isinstance(given, str | bytes):
+        if ('"text"' if isinstance(given, str) else b'"text"') not in given:  # type: ignore[operator]
+            return False
+        try:
+            given = json.loads(given)
+        except (ValueError, RecursionError):
+            return False
+    return isinstance(given, TextRequest) or (isinstance(given, Mapping) and (given.get("kind") == TEXT or "text" in given))
 
 
 def request_record(request: TextRequest) -> dict[str, str]:
