@@ -31,6 +31,7 @@ class Turns(Generic[J]):
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._gathering = False
         self._inside: set[J] = set()  # taken, and not yet left
+        self._worker = 0  # the thread that judges
 
     def take(self, job: J) -> None:
         """Put a job in the line, and judge what waits if nobody does. Whoever takes its answer away calls `leave`."""
@@ -46,8 +47,11 @@ class Turns(Generic[J]):
         self._inside.discard(job)
 
     def work(self) -> None:
-        """Judge what waits, unless somebody is at it; whoever is looks again after letting go, so that nothing is left behind."""
-        while self._jobs and self._lock.acquire(blocking=False):
+        """Judge what waits, unless somebody is at it; whoever is looks again after letting go, so that nothing is left behind.
+
+        Within a judgement nothing else is judged: what it has begun would change under it.
+        """
+        while self._jobs and self._worker != threading.get_ident() and self._lock.acquire(blocking=False):
             try:
                 self._gather()
                 self._group()
@@ -64,10 +68,12 @@ class Turns(Generic[J]):
             self.work()
 
     def _group(self) -> None:
+        self._worker = threading.get_ident()
         try:
             for _ in range(len(self._jobs)):
                 self._judge(self._jobs.popleft())
         finally:
+            self._worker = 0
             self._finish()
 
     def _gather(self) -> None:

@@ -115,3 +115,20 @@ def test_a_stop_stands_in_the_ledger_after_what_was_allowed_before_it(tmp_path: 
         told = [entry.record for entry in book.of_kind("stop", "decision")]
         said = [record["body"]["verdict"]["outcome"] if record["kind"] == "decision" else "stop" for record in told]
         assert said == ["allow", "stop", "halt"]
+
+
+def test_nothing_else_is_judged_within_a_judgement() -> None:
+    """A judgement that takes the lock again, as taking up what people signed does, is finished before the next begins."""
+    judged: list[str] = []
+
+    def judge(job: str) -> None:
+        judged.append(f"begin {job}")
+        if job == "a":
+            turns._jobs.extend(["b", "c"])  # two that come meanwhile
+            with turns.held():
+                pass
+        judged.append(f"end {job}")
+
+    turns: Turns[str] = Turns(judge, lambda: None)
+    turns.take("a")
+    assert judged == ["begin a", "end a", "begin b", "end b", "begin c", "end c"]
