@@ -160,7 +160,7 @@ def replay(
     constitution: Constitution = "trading",
     out: Annotated[Path, typer.Option("--out", help="A new folder.")] = Path("replay"),
     no_ledger: Annotated[bool, typer.Option("--no-ledger", help="Do not write a signed ledger.")] = False,
-    no_plots: Annotated[bool, typer.Option("--no-plots")] = False,
+    no_plots: Annotated[bool, typer.Option("--no-plots", help="Do not draw ladder.png.")] = False,
     confirmations: Annotated[
         int | None, typer.Option("--confirmations", min=1, help="Marks in a row that confirm a kill.")
     ] = None,
@@ -241,7 +241,7 @@ def status(home: Folder = HOME, as_json: JsonFlag = False) -> None:
 
 def stop(
     key: OneKey,
-    reason: Annotated[str, typer.Option("--reason")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; shown to whoever looks, and logged.")],
     constitution: Standing = None,
     home: Folder = HOME,
     as_json: JsonFlag = False,
