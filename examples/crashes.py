@@ -321,6 +321,8 @@ def main() -> None:
     parser.add_argument("prices", type=Path)
     parser.add_argument("--out", type=Path, default=Path("crashes"))
     given = parser.parse_args()
+    if given.out.exists():
+        parser.error(f"{given.out}: expected a new folder, got one that exists; name another with --out")
     judge = Judge.of(load("trading"))
     ran = {case.name: run(case, given.prices, given.out, judge) for case in CASES}
     found = {name: numbers for name, (numbers, _) in ran.items()}

@@ -138,6 +138,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("scenarios"))
     out = parser.parse_args().out
+    if out.exists():
+        parser.error(f"{out}: expected a new folder, got one that exists; name another with --out")
     out.mkdir(parents=True)
     for name, share, leverage, stop in PROPOSALS:
         print(f"=== {name}\n{proposal(share, leverage, stop)}\n")
