@@ -72,6 +72,16 @@ def pairs(config: RunConfig, reporter: Reporter) -> dict[str, Any]:
         return {"out": str(folder.path), **generate.describe_pairs(folder, scorer)}
 
 
+def _not_over_a_run(folder: Path, *names: str) -> None:
+    """Refuse to write a single step's outputs over those of a whole run."""
+    lost = [name for name in names if (folder / name).exists()]
+    if lost and (folder / "config.yaml").exists():
+        raise ConfigError(
+            f"{folder}: expected a folder of its own, got that of a run whose {lost[0]} would be lost",
+            mend="choose another --out",
+        )
+
+
 def train_only(
     phase: str, data: Path, model: str, out: Path, overrides: list[str], reporter: Reporter, config: Path | None = None
 ) -> dict[str, Any]:
@@ -90,6 +100,7 @@ def train_only(
     if config is not None:
         run = load_config(config)
         values = run.train.settings(phase, run).model_dump(exclude_unset=True, mode="json")
+    _not_over_a_run(out, "sft", "dpo", "adapter", "model")
     settings = checked(SftSettings if phase == "sft" else DpoSettings, parse_overrides(overrides, values))
     locate(model).weights_only()
     rows = training_rows(data, "sft" if phase == "sft" else "dpo")
@@ -117,6 +128,7 @@ def evaluate_only(model: str, baseline: str | None, config: RunConfig, reporter:
     from solon.evaluation.verdict import verdict
     from solon.models import locate
 
+    _not_over_a_run(config.folder, "evaluation", "summary.json")
     if baseline == model:
         raise ConfigError("baseline: expected another model than MODEL, got the same", mend="name the model to compare with")
     _, judge = measure.check_judge(config.evaluation.judge)

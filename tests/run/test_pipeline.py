@@ -118,3 +118,18 @@ def test_the_tuned_model_can_be_evaluated_by_the_name_of_its_run(ran: tuple[Path
     )
     reply = open_model(str(ran[0] / "run")).generate([asked])[0]
     assert reply.finish in ("stop", "length") and reply.text
+
+
+def test_a_single_step_never_writes_over_a_run(ran: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    from solon.errors import ConfigError
+    from solon.run.config import load_config
+    from solon.run.progress import Reporter
+    from solon.run.verbs import evaluate_only, train_only
+
+    run = ran[0] / "run"
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(ConfigError, match="of a run whose evaluation would be lost"):
+        evaluate_only("nano", None, load_config(None, {"out": str(run), "prompts": str(ran[0] / "small.jsonl")}), Reporter())
+    with pytest.raises(ConfigError, match="of a run whose sft would be lost"):
+        train_only("sft", run / "pairs.jsonl", "nano", run, [], Reporter())
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
