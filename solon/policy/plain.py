@@ -22,3 +22,17 @@ def as_seen(text: str) -> str:
     if text.isascii():
         return text
     return _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).translate(_ALIKE)
+
+
+_WORD = re.compile(r"[a-z0-9@$]+")
+_LETTER = re.compile("[a-z]")
+_SIGNS = str.maketrans("013457@$", "oieastas")
+
+
+def unmasked(text: str) -> str:
+    """Lower-case text with the digits and signs that stand for letters inside words read as letters (`b0mb`)."""
+    return _WORD.sub(_unmasked, text)
+
+
+def _unmasked(word: re.Match[str]) -> str:
+    return word.group().translate(_SIGNS) if _LETTER.search(word.group()) else word.group()

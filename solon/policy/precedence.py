@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol
 
 from solon.errors import IntegrityError
 from solon.policy.cues import GUARDS, HARMLESS, MENTION, PLAN, PLAN_ASKED, PROTECTING, PROTECTS, REQUEST, USABLE
-from solon.policy.plain import as_seen
+from solon.policy.plain import as_seen, unmasked
 from solon.policy.types import Outcome, Reason, Severity, Verdict
 
 Response = Literal["allow", "refuse", "redirect", "ask_clarification"]
@@ -130,8 +130,12 @@ class PrecedenceGovernor:
     def decide(self, text: str, judged: Sequence[Judged] = ()) -> TextDecision:
         """Decide a request: hard rules first, then what a judge found, else allow."""
         plain = plain_text(text)
-        hits = tuple(hit for matcher in self.rules for hit in matcher.hits_in(plain))
+        hits = self._hits(plain)
         asked = [hit for hit in hits if hit.asked]
+        if not asked and (disguised := unmasked(plain)) != plain:  # digits for letters lift no rule
+            found = self._hits(disguised)
+            asked = [hit for hit in found if hit.asked]
+            hits = found if asked else hits
         path = [f"hard rules: {len(self.rules)} looked at; hits asked for {len(asked)}, only mentioned {len(hits) - len(asked)}"]
         if asked:
             first = min(asked, key=lambda hit: (hit.rank, STRICTEST.index(hit.response)))
@@ -140,6 +144,9 @@ class PrecedenceGovernor:
             reason = f"{first.rule} of {first.law}: the request asks for {first.act!r} upon {first.object!r}"
             return TextDecision(first.response, reason, first.law, Severity.critical, "hard_rule", tuple(path), hits, self.hash)
         return self._by_principle(judged, path, hits)
+
+    def _hits(self, plain: str) -> tuple[Hit, ...]:
+        return tuple(hit for matcher in self.rules for hit in matcher.hits_in(plain))
 
     def _by_principle(self, judged: Sequence[Judged], path: list[str], hits: tuple[Hit, ...]) -> TextDecision:
         """Ordered laws: the lowest rank that objects. Weighed principles: the strictest that at least half of them ask for."""
