@@ -363,7 +363,7 @@ def render_config(config: RunConfig) -> str:
 def difference(there: str, here: str) -> str:
     """The first setting but `out` in which two rendered configurations differ, however written; "" where they say the same."""
     try:
-        first, second = (_flat(_yaml_value(text, "config.yaml")) for text in (there, here))
+        first, second = (_flat(_yaml_value(_complete(text), "config.yaml")) for text in (there, here))
     except ConfigError:
         return "other settings"
     for key in (*second, *first):
@@ -371,6 +371,14 @@ def difference(there: str, here: str) -> str:
             old, new = (f"{key}: {held[key]}" if key in held else f"no {key}" for held in (first, second))
             return f"{old!r} there, {new!r} now"
     return ""
+
+
+def _complete(text: str) -> str:
+    """Rendered settings with those that a version added since at their defaults; as it is where it holds what none knows."""
+    try:
+        return render_config(checked(RunConfig, _yaml_value(text, "config.yaml")))
+    except ConfigError:
+        return text
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -131,3 +131,14 @@ def test_the_written_configuration_means_the_same_to_every_yaml_reader() -> None
     assert difference("a: [", older) == "other settings"
     long = config.model_copy(update={"out": "/a folder/" + "of a long name " * 20})  # folded over several lines of YAML
     assert not difference(render_config(long), render_config(config))
+
+
+def test_a_run_of_a_version_with_fewer_settings_goes_on() -> None:
+    now = render_config(RunConfig())
+    older = now.replace("  revisions: 1\n", "")
+    assert older != now and not difference(older, now)
+    assert (
+        difference(older, now.replace("revisions: 1", "revisions: 3"))
+        == "'critique.revisions: 1' there, 'critique.revisions: 3' now"
+    )
+    assert difference(now + "later: 1\n", now) == "'later: 1' there, 'no later' now"  # written by a version that knows more
