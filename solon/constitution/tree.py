@@ -21,6 +21,8 @@ from solon.errors import ConstitutionError, nearest
 
 NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d{1,3})?\Z")
 FRACTION = re.compile(r"(\d{1,9})\s*/\s*(\d{1,9})\Z")
+HALF = re.compile("[\ud800-\udfff]")
+FORM = "correct it there; `solon schema constitution` shows the form"
 MAX_DIGITS = 40  # of a number; more is a slip or an attack on memory ("1e999")
 MAX_DEPTH = 100  # of lists in lists; the parser's time grows with the square of it
 MAX_VALUES = 20_000  # of a file of settings, aliases written out; aliases of aliases can name more than any memory holds
@@ -78,7 +80,7 @@ class Reader:
     def refuse(self, node: Node | int, key: str, expected: str, got: str, mend: str = "") -> NoReturn:
         """Raise the one form of complaint: file:line: key: expected …, got …; mend."""
         line = node if isinstance(node, int) else self.line(node)
-        raise ConstitutionError(f"{self.name}:{line}: {key}: expected {expected}, got {got}", mend=mend)
+        raise ConstitutionError(f"{self.name}:{line}: {key}: expected {expected}, got {got}", mend=mend or FORM)
 
     def compose(self, text: str) -> Node | None:
         """The tree of a YAML text; None when it is empty.
@@ -155,6 +157,14 @@ class Reader:
     def text(self, node: Node, key: str) -> str:
         if not isinstance(node, ScalarNode) or not str(node.tag).endswith(":str") or not node.value.strip():
             self.refuse(node, key, "text", self.got(node), "put it in quotes" if isinstance(node, ScalarNode) else "")
+        if HALF.search(node.value):
+            self.refuse(
+                node,
+                key,
+                "whole characters",
+                f"half of a surrogate pair in {_short(node.value)!a}",
+                "write the whole character",
+            )
         return re.sub(r"[^\S\n]+", " ", unicodedata.normalize("NFC", node.value)).strip()
 
     def texts(self, node: Node, key: str) -> tuple[str, ...]:

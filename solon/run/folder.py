@@ -147,10 +147,14 @@ class RunFolder:
 
     def _read_manifest(self) -> dict[str, Any]:
         file = self.path / "manifest.json"
+        fresh: dict[str, Any] = {"inputs": {}, "outputs": {}, "steps": {}, "timings": {}}
         if not file.exists():
-            return {"inputs": {}, "outputs": {}, "steps": {}, "timings": {}}
+            return fresh
         try:
-            return json.loads(file.read_text(encoding="utf-8"))
+            found = json.loads(file.read_text(encoding="utf-8"))
+            if not isinstance(found, dict) or not all(isinstance(found.setdefault(key, {}), dict) for key in fresh):
+                raise ValueError("another value than the object that a run writes")
+            return found
         except (OSError, ValueError) as error:
             raise IntegrityError(
                 f"{file}: expected JSON, got {error}", mend="restore it, or start again with another --out"

@@ -88,6 +88,8 @@ YAML = [
     ("laws: 3\n", "laws: expected a list"),
     ("laws: ['Law 0: a', 'Law 0: b']\n", "'law-0' again"),
     ("<<: {a: 1}\nsolon: 1\n", "<<: expected a known key"),
+    ('solon: 1\nmax_leverage: 2\ntitle: "\\ud800"\n', r"x.yaml:3: title: expected whole characters, got half of a surrogate pair in '\ud800'"),
+    ("laws: [{title: A, text: [x]}]\n", "text: expected text, got a list; correct it there"),
 ]  # fmt: skip
 
 
