@@ -12,7 +12,7 @@ from pathlib import Path
 from solon.evaluation.text import content_stems
 
 HERE = Path(__file__).parent / "replies"
-COLLECTIONS = ("assistants", "small", "literary", "work", "everyday", "misleading", "lines", "voices")
+COLLECTIONS = ("assistants", "small", "literary", "work", "everyday", "misleading", "lines", "voices", "dress", "turns")
 ORDINARY = ("knowledge", "tasks", "daily", "desk")
 
 # A request that nearly any text would serve; a stray text under it would be no certain miss.

@@ -202,3 +202,24 @@ def test_upper_layers_learn_on_states_that_equal_the_whole(reading: ReadingScore
     shipped = reading.answers([(r.prompt, r.reply) for r in rows])
     shipped[:, 1] -= train.SERVES_PRIOR
     assert torch.allclose(whole, shipped, atol=0.05)
+
+
+def test_blending_goes_back_by_the_share_asked_for() -> None:
+    encoder, _ = scorer.load_encoder()
+    model = train.new_reader(encoder, scorer.HERE)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    with torch.no_grad():
+        for weight in model.heads.parameters():
+            weight.add_(1.0)
+    train.blend(model, scorer.HERE, 0.25)
+    after = model.state_dict()
+    assert all(torch.allclose(after[n], w + (0.75 if n.startswith("heads") else 0.0), atol=1e-5) for n, w in before.items())
+
+
+def test_answers_of_an_instruction_set_are_read(tmp_path: Path) -> None:
+    from recipes.scorer.evaluate import answered
+
+    (tmp_path / "a.json").write_text(json.dumps([{"instruction": "Add.", "input": "1 and 2", "output": "3"}]))
+    (tmp_path / "b.csv").write_text("instruction,context,response\nName a bird.,,Robin\nName a fish.,,\n")
+    assert answered(tmp_path / "a.json") == [("Add.\n1 and 2", "3")]
+    assert answered(tmp_path / "b.csv") == [("Name a bird.", "Robin")]

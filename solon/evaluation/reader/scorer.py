@@ -23,7 +23,7 @@ ENCODER_SHA256 = (
 )
 FOLDER_VARIABLE = "SOLON_ENCODER"
 BATCH = 64
-VERSION = "reading-2"
+VERSION = "reading-3"
 
 
 def encoder_folder() -> Path | None:
@@ -53,7 +53,8 @@ def load_encoder() -> tuple[Any, Any]:
     from transformers import AutoModel, AutoTokenizer
 
     encoder = AutoModel.from_pretrained(str(folder), local_files_only=True)
-    return encoder, AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    # texts are shortened here, so the tokenizer need not warn about those beyond the encoder's 512 positions
+    return encoder, AutoTokenizer.from_pretrained(str(folder), local_files_only=True, model_max_length=10**6)
 
 
 @lru_cache(maxsize=2)
