@@ -230,7 +230,7 @@ def test_what_is_no_model_is_refused_by_name(thing: Any, tokenizer: Any, tmp_pat
 def test_names_and_texts_of_other_kinds_are_refused_or_kept(model: torch.nn.Module, tmp_path: Path) -> None:
     memory = lab.MemorySystem(tmp_path / "m")
     memory.set_weight_inspector(lab.WeightInspector(model))
-    with pytest.raises(InputError, match="no tensor None"):
+    with pytest.raises(InputError, match="one of its tensors, got None"):
         memory.record_modification(None, {})  # type: ignore[arg-type]
     with pytest.raises(InputError, match="category"):
         memory.record_observation("x", category=None)  # type: ignore[arg-type]
