@@ -84,7 +84,7 @@ def vote_of(envelope: Envelope) -> Vote:
     try:
         record = envelope.record
         vote = Vote(**record)
-        sound = set(record) == set(FIELDS) and all(type(getattr(vote, name)) is kind for name, kind in _KINDS.items())
+        sound = record.keys() == set(FIELDS) and not [name for name, kind in _KINDS.items() if type(record[name]) is not kind]
     except (TypeError, IntegrityError) as error:
         raise VoteRefused("malformed", f"vote: expected the documented fields, got {error}", mend="sign it anew") from error
     if not sound or vote.decision not in DECISIONS or not _confident(vote.confidence_bp):

@@ -83,7 +83,7 @@ def _check(value: Any, where: str, depth: int) -> bool:
             if type(key) is not str:
                 raise NotCanonical(f"{where}: expected keys of text, got {key!r}", mend="use strings")
             plain = key.isascii() and plain
-            if type(item) is not str:
+            if type(item) is not str and not (type(item) is int and -LARGEST <= item <= LARGEST):  # most are; a call less
                 plain = _check(item, key, depth + 1) and plain
         return plain
     if kind is list or kind is tuple:
@@ -110,7 +110,7 @@ def parse(data: bytes) -> Any:
         IntegrityError: they are not.
     """
     try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_refuse)
+        value = _DECODE(data.decode("utf-8"))
         again = canonical(value)
     except (ValueError, RecursionError, NotCanonical) as error:
         raise IntegrityError(
@@ -122,13 +122,15 @@ def parse(data: bytes) -> Any:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key {key!r} twice")
-        found[key] = value
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} twice")
     return found
 
 
 def _refuse(text: str) -> NoReturn:
     raise ValueError(f"the number {text}")
+
+
+_DECODE = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_refuse).decode
