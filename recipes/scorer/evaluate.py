@@ -8,16 +8,13 @@ nearly all of which serve, and how many of the same answers under another reques
 from __future__ import annotations
 
 import argparse
-import csv
-import gzip
-import io
-import json
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from recipes.scorer import rows as data
+from solon.data import reading
 from solon.data.records import UNSAFE_LABELS
 from solon.evaluation.reader.scorer import HERE, ReadingScorer
 from solon.evaluation.scorers import RuleScorer, Scorer, exchange
@@ -64,9 +61,7 @@ def sets(sealed: bool) -> dict[str, Callable[[], list[Labelled]]]:
 
 def answered(path: Path) -> list[tuple[str, str]]:
     """(request with its input, answer) of an instruction set: JSON of records, or a CSV; packed or not."""
-    raw = path.read_bytes()
-    text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
-    records = json.loads(text) if text.lstrip().startswith("[") else list(csv.DictReader(io.StringIO(text)))
+    records = [row for _, row in reading.rows(path, reading.Notes(path))]
     found = [
         (f"{r['instruction']}\n{r.get('input') or r.get('context') or ''}", r.get("output") or r.get("response")) for r in records
     ]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -307,22 +307,23 @@ def resume(
     else:
         envelope = sign_resume(registry.network, place.switch().state().stop, keys, clock(), rebase=rebase)
     try:
-        _carry_out(place, constitution, envelope, lambda governor: governor.resume(envelope, drawdown), as_json)
+        events = _carry_out(place, constitution, envelope, lambda governor: governor.resume(envelope, drawdown), as_json)
     except ResumeRefused as error:
         if error.code != "too_few" or signed is None:
             raise
         write_json(signed, envelope.as_dict())
         print(f"{error.what}; kept in {signed}", file=sys.stderr)
         sys.exit(1)
+    _tell_moved(place, events, as_json)
 
 
-def _carry_out(place: Any, constitution: str | None, envelope: Any, act: Any, as_json: bool) -> None:
-    """Do what was signed, and tell how things stand; or leave it for the process that writes the ledger, which is exit 1."""
+def _carry_out(place: Any, constitution: str | None, envelope: Any, act: Callable[[Any], Any], as_json: bool) -> Any:
+    """Do what was signed; or leave it for the process that writes the ledger, say how things stand, and leave with exit 1."""
     from solon.errors import EnvironmentRefused
 
     try:
         with place.governor(constitution, wait=0.5) as governor:
-            events = act(governor)
+            return act(governor)
     except EnvironmentRefused as error:
         if error.code != "in_use":
             raise
@@ -330,6 +331,10 @@ def _carry_out(place: Any, constitution: str | None, envelope: Any, act: Any, as
         print("handed in: another process writes the ledger, and takes it up with its next decision", file=sys.stderr)
         _tell(_state_record(place.folder), as_json)
         sys.exit(1)
+
+
+def _tell_moved(place: Any, events: Iterable[Any], as_json: bool) -> NoReturn:
+    """What the ladder did, and how things stand; exit 1 where it stays."""
     for event in events:
         print(event.text, file=sys.stderr)
     _tell(_state_record(place.folder), as_json)
@@ -352,7 +357,8 @@ def relax(
     stands = place.ladder()
     record = {"network": place.registry().network, "rung": stands.rung.name, "since": stands.since}
     envelope = seal("relax", record, [private])
-    _carry_out(place, constitution, envelope, lambda governor: governor.relax(envelope, drawdown), as_json)
+    events = _carry_out(place, constitution, envelope, lambda governor: governor.relax(envelope, drawdown), as_json)
+    _tell_moved(place, events, as_json)
 
 
 def enable(
@@ -372,13 +378,8 @@ def enable(
     place, private = Home(home), read_private(key)
     record = {"network": place.registry().network, "agent": agent, "symbol": symbol, "issued_at": clock()}
     envelope = seal("re-enable", record, [private])
-
-    def act(governor: Any) -> tuple[()]:
-        governor.re_enable(envelope)
-        emit({"agent": agent, "symbol": symbol, "enabled": True}) if as_json else print(f"{agent} may trade {symbol} again")
-        sys.exit(0)
-
-    _carry_out(place, constitution, envelope, act, as_json)
+    _carry_out(place, constitution, envelope, lambda governor: governor.re_enable(envelope), as_json)
+    emit({"agent": agent, "symbol": symbol, "enabled": True}) if as_json else print(f"{agent} may trade {symbol} again")
 
 
 def adopt(

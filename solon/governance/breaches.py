@@ -10,17 +10,16 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Literal
 
-from solon.policy.assess import Judge
-from solon.policy.book import Book
+from solon.policy.assess import Assessment, Judge
+from solon.policy.book import ATTO, Book
 from solon.policy.custom import CustomRule
-from solon.policy.types import Action, Position, State
+from solon.policy.limits import FLAGS
+from solon.policy.rules import BASIS
+from solon.policy.types import MICROSECONDS, Action, Position, State
 
 NOW = 1_763_652_600_000_000
 CASH = Decimal(100_000)
 MARK = Decimal(100)
-BASIS = 10_000
-ATTO = 10**18
-SECOND = 1_000_000
 Case = tuple[Action, State]
 
 
@@ -137,7 +136,7 @@ CASES: dict[str, tuple[Callable[[int], Case], int, int]] = {
     "price_collar_pct": (_priced, 0, 1),
     "max_order_value": (lambda money: (drill_order(Decimal(money) / ATTO / MARK), drill_state()), 0, ATTO),
     "max_order_volume": (lambda qty: (drill_order(Decimal(qty)), drill_state()), 0, 1),
-    "duplicate_order_window_seconds": (_repeated, SECOND, 0),
+    "duplicate_order_window_seconds": (_repeated, MICROSECONDS, 0),
     "max_messages_per_minute": (_before("recent"), 0, 1),
     "max_repeated_executions": (_before("executions"), 0, 1),
 }
@@ -156,8 +155,9 @@ def rehearse(judge: Judge) -> tuple[list[str], list[str], list[str]]:
         if not _possible(check.key, judge, min(low, high)):
             left.append(check.key)
             continue
-        holds, breaks = _status(judge, check.key, case(low)), _status(judge, check.key, case(high))
-        blocked = not check.blocks or not judge.assess(*_on(case(high)), size=False).allowed
+        within_it, beyond_it = _assessed(judge, case(low)), _assessed(judge, case(high))
+        holds, breaks = _status(within_it, check.key), _status(beyond_it, check.key)
+        blocked = not check.blocks or not beyond_it.allowed
         if (holds, breaks, blocked) == ("ok", "breach", True):
             kept.append(check.key)
         else:
@@ -168,18 +168,17 @@ def rehearse(judge: Judge) -> tuple[list[str], list[str], list[str]]:
 def _possible(key: str, judge: Judge, level: int) -> bool:
     if key == "kill_switch_drawdown":
         return judge.rules.flags.get("kill_switch_enabled", True)
-    return level > 0 or key in ("stop_loss_required", "flash_crash_detection", "max_correlation", "max_correlation_critical")
+    return level > 0 or key in (*FLAGS, "max_correlation", "max_correlation_critical")
 
 
-def _on(case: Case) -> tuple[Action, Book]:
+def _assessed(judge: Judge, case: Case) -> Assessment:
     order, state = case
-    return order, Book(state)
+    return judge.assess(order, Book(state), size=False)
 
 
-def _status(judge: Judge, key: str, case: Case) -> str:
+def _status(found: Assessment, key: str) -> str:
     """The status of one limit; those that hold may go without a reason."""
-    reasons = judge.assess(*_on(case), size=False).verdict.reasons
-    return next((reason.status for reason in reasons if reason.code == key), "ok")
+    return next((reason.status for reason in found.verdict.reasons if reason.code == key), "ok")
 
 
 def rehearse_custom(judge: Judge) -> tuple[list[str], list[str]]:
@@ -189,9 +188,9 @@ def rehearse_custom(judge: Judge) -> tuple[list[str], list[str]]:
         The keys of maxima that it breaks, and of those that it does not.
     """
     facts = {rule.argument: Decimal(10) ** 15 for rule in judge.rules.custom if rule.measure.startswith("fact")}
-    huge = drill_order(CASH * 1000 / MARK), drill_state(facts=facts)
+    huge = _assessed(judge, (drill_order(CASH * 1000 / MARK), drill_state(facts=facts)))
     maxima = [rule.key for rule in judge.rules.custom if _grows(rule)]
-    broken = [key for key in maxima if _status(judge, key, huge) == "breach"]
+    broken = [key for key in maxima if _status(huge, key) == "breach"]
     return broken, [key for key in maxima if key not in broken]
 
 

@@ -13,6 +13,7 @@ from solon.governance.registry import Registry
 from solon.ledger.dsse import Envelope, read, seal
 from solon.ledger.keys import PrivateKey
 from solon.ledger.storage import Ledger
+from solon.policy.ladder import LadderState, state_of
 
 
 def keys_needed(what: Literal["resume", "change"], registry: Registry, constitution: Constitution) -> int:
@@ -126,6 +127,12 @@ def put_in_force(
         with refusal_logged(ledger, constitution=new):
             body["change"] = check_change(registry, change, old["hash"], new, now, needed)
     ledger.append("constitution", body)
+
+
+def latched_ladder(ledger: Ledger) -> LadderState:
+    """Where a ledger saw the ladder last; at normal where it never did."""
+    last = ledger.of_kind("ladder", newest=1)
+    return state_of(last[0].record["body"]["state"]) if last else LadderState()
 
 
 def tightened_since(ledger: Ledger) -> list[dict[str, str]]:

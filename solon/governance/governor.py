@@ -18,7 +18,7 @@ from typing import Any
 
 from solon.constitution import Constitution, load
 from solon.errors import IntegrityError, SolonError
-from solon.governance.change import put_in_force, tightened_since
+from solon.governance.change import latched_ladder, put_in_force, tightened_since
 from solon.governance.deciding import (
     PARKED,
     Given,
@@ -56,7 +56,6 @@ from solon.ledger.storage import AlreadyUsed, Job, Ledger, clock
 from solon.policy.assess import Judge
 from solon.policy.book import Book
 from solon.policy.ladder import Event, LadderState, Observation, step
-from solon.policy.ladder import state_of as ladder_of
 from solon.policy.ladder import state_record as ladder_record
 from solon.policy.parsing import action_record, is_request, parse_action, parse_state, request_record, state_record
 from solon.policy.precedence import Judged, PrecedenceGovernor
@@ -132,9 +131,7 @@ class Governor(SignedActs):
         """The latched ladder, what was tightened under this constitution, and orders allowed lately."""
         for limits in tightened_since(ledger):
             self._tighten(limits)
-        saved = ledger.of_kind("ladder", newest=1)
-        if saved:
-            self.ladder = ladder_of(saved[0].record["body"]["state"])
+        self.ladder = latched_ladder(ledger)
         states = ledger.of_kind("state", newest=1)
         if states:
             self._shown = shown(parse_state(states[0].record["body"]["state"]))
@@ -254,7 +251,7 @@ class Governor(SignedActs):
             self._watch(state, book)
         sent_at = received(action, book)
         stopped = self.switch is not None and self.switch.stopped
-        if (stopped or self.ladder.rung > Ladder.warn or self.throttled) and self._heard(book):
+        if (stopped or self.ladder.rung > Ladder.warn or self.throttled) and self._heard(book, stopped):
             self._decide(job)
             return
         rung = max(state.ladder, self.ladder.rung, Ladder.killed if stopped else Ladder.normal)

@@ -21,7 +21,7 @@ from typing import Any
 from solon.checkpoints.files import write_durably
 from solon.constitution import Constitution, load, parse_text
 from solon.errors import EnvironmentRefused, InputError, IntegrityError, SolonError
-from solon.governance.change import NotSigned, keys_needed, sign_change, signed_to_relax
+from solon.governance.change import NotSigned, keys_needed, latched_ladder, sign_change, signed_to_relax
 from solon.governance.governor import Governor
 from solon.governance.inbox import Inbox
 from solon.governance.killswitch import StopRefused, Switch
@@ -33,7 +33,6 @@ from solon.ledger.dsse import Envelope, named_in, read, seal
 from solon.ledger.keys import PrivateKey, PublicKey, read_private, read_public
 from solon.ledger.storage import Ledger, clock, held
 from solon.policy.ladder import LadderState
-from solon.policy.ladder import state_of as ladder_of
 from solon.policy.parsing import strict_json
 from solon.policy.types import Ladder
 
@@ -188,7 +187,7 @@ class Home:
         if not self.ledger_path.exists():
             return LadderState()
         with read_ledger(self.ledger_path) as ledger:
-            return _ladder_of(ledger)
+            return latched_ladder(ledger)
 
     def hand_in(self, envelope: Envelope, constitution: str | Path | None = None) -> None:
         """Leave a signed resume, relaxation or re-enabling for the process that holds the ledger: its next decision takes it up.
@@ -221,7 +220,7 @@ class Home:
             raise InputError(found, mend="name the file given with --ledger, and a --home that has no ledger yet")
         with open_ledger(path, wait=0.5) as book:
             self._no_rollback(book, registry)
-            switch, rung = Switch.create(self.switch_path), _ladder_of(book).rung
+            switch, rung = Switch.create(self.switch_path), latched_ladder(book).rung
             if rung == Ladder.killed and not switch.stopped:
                 switch.trigger("ladder", {"ladder": "killed"}, book)
             switch.close()
@@ -329,11 +328,6 @@ class Home:
             signed = read_json(self.registry_path, "a registry chain")["chain"][-1]
             body = {"epoch": registry.epoch, "digest": registry.digest, "network": registry.network, "signed": signed}
             ledger.append("registry_seen", body)
-
-
-def _ladder_of(ledger: Ledger) -> LadderState:
-    last = ledger.of_kind("ladder", newest=1)
-    return ladder_of(last[0].record["body"]["state"]) if last else LadderState()
 
 
 def _in_force(ledger: Ledger) -> Constitution:

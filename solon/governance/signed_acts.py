@@ -103,12 +103,15 @@ class SignedActs(ABC):
             self.throttled.discard(pair)
             self._book = None
 
-    def _heard(self, book: Book) -> bool:
+    def _heard(self, book: Book, stopped: bool) -> bool:
         """Log what others stopped, and take up what people left for this process; whether that may have changed what stands."""
         if self.ledger is None or self.switch is None:
             return False
+        if not stopped and (self.inbox is None or not self.inbox.waiting):
+            return False  # what this turn has to log goes on together
         self._send()
-        self.switch.log(self.ledger)
+        if stopped:
+            self.switch.log(self.ledger)
         fall = book.drawdown_parts()
         back: dict[str, Act | None] = {"resume": None, "relax": None, "re-enable": self.re_enable}
         if fall is not None:

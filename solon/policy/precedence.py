@@ -184,8 +184,8 @@ class Matcher:
         self.rule, self.law, self.rank = rule, law, rank
         self._acts = [re.compile(_act(phrase)) for phrase in rule.acts]
         self._any_act = re.compile("|".join(_act(phrase) for phrase in rule.acts))
-        self._objects = re.compile("|".join(_phrase(phrase) for phrase in rule.objects)) if rule.objects else None
         things = "|".join(_phrase(phrase) for phrase in rule.objects)
+        self._objects = re.compile(things) if things else None
         made = bool(things) and "make" in rule.acts
         self._plan = re.compile(rf"\b{PLAN}(?:[\w'-]+\s+){{0,3}}?(?:{things}){HARMLESS}") if made else None
         self._literals = [_literals(phrase) for phrase in rule.objects]

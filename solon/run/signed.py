@@ -14,6 +14,7 @@ from solon.run.shapes import Decimal, Time, decision_schema, proposal_schema, vo
 Schema = dict[str, Any]
 Digest: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256 in hex"}
 Key: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "Ed25519 public key in hex"}
+Previous: Schema = {"anyOf": [Digest, {"const": ""}]}  # empty: there is none
 Name: Schema = {"type": "string", "minLength": 1}
 Word: Schema = {"type": "string"}
 Flag: Schema = {"type": "boolean"}
@@ -50,6 +51,10 @@ def _signed(name: str, record: Schema, *, least: int = 1) -> Schema:
 
 def vote_schema() -> Schema:
     """What `solon vote sign` writes; or a row of VOTES.csv, which is not signed."""
+    return {"anyOf": [_signed_vote(), votes_row_schema()]}
+
+
+def _signed_vote() -> Schema:
     from solon.governance.votes import FIELDS
     from solon.policy.council import DECISIONS
 
@@ -57,16 +62,15 @@ def vote_schema() -> Schema:
     forms |= {"epoch": Epoch, "constitution": Digest, "proposal": Digest, "decision": _one_of(DECISIONS), "proposed_action": Word}
     forms |= {"confidence_bp": {"type": ["integer", "null"], "minimum": 0, "maximum": 10_000}, "key": Key}
     forms |= {"seq": Epoch, "issued_at": Micros, "expires_at": Micros}
-    return {"anyOf": [_signed("vote", _all(forms)), votes_row_schema()]}
+    return _signed("vote", _all(forms))
 
 
 def certificate_schema() -> Schema:
     """What `solon certificate make` writes: yes-votes of a quorum, with what they agree in."""
     from solon.governance.certificate import FIELDS
 
-    vote = vote_schema()["anyOf"][0]
     forms = dict.fromkeys(("registry", "constitution", "proposal"), Digest) | {"network": Name, "epoch": Epoch, "slot": Name}
-    forms["votes"] = _list(vote, minItems=1)
+    forms["votes"] = _list(_signed_vote(), minItems=1)
     return _all({name: forms[name] for name in sorted(FIELDS)})
 
 
@@ -79,7 +83,7 @@ def registry_record() -> Schema:
     thresholds = {what: {"type": "integer", "minimum": 1} for what in ("change", "resume", "approve")}
     return _all(
         {
-            "network": Name, "epoch": Epoch, "previous": {"anyOf": [Digest, {"const": ""}]}, "consensus": Fraction,
+            "network": Name, "epoch": Epoch, "previous": Previous, "consensus": Fraction,
             "thresholds": {"type": "object", "properties": thresholds, "additionalProperties": False},
             "members": _list(_all({**member, "suspended": Flag})),
         }
@@ -102,7 +106,7 @@ def _told() -> dict[str, Schema]:
         "stop": _all({**meant, **nonce, "reason": Word}),
         "resume": _all({**meant, **nonce, **end, "stop": Digest, "rebase": Flag}),
         "approval": _all({**meant, "ticket": Name, "action": Digest, "answer": _one_of(("approve", "deny"))}),
-        "constitution-change": _all({**meant, **end, "old": {"anyOf": [Digest, {"const": ""}]}, "new": Digest}),
+        "constitution-change": _all({**meant, **end, "old": Previous, "new": Digest}),
         "relax": _all({"network": Name, "rung": Name, "since": Micros}),
         "re-enable": _all({**meant, "agent": Name, "symbol": Name}),
         "veto-lift": _all({"network": Name, "epoch": Epoch, "slot": Name, "vetoes": _list(Digest), **end}),
@@ -191,7 +195,7 @@ def emergency_schema() -> Schema:
 
     since = {"anyOf": [Micros, {"type": "null"}]}
     names = {"reasons": _list(Word), "waiting": _list(Name)}
-    state = {"status": _one_of(get_args(Status)), "stopped": Flag, "stop": {"anyOf": [Digest, {"const": ""}]}, **names}
+    state = {"status": _one_of(get_args(Status)), "stopped": Flag, "stop": Previous, **names}
     return _all({**state, "since": since, "ladder": _one_of(Ladder.__members__), "handed_in": Count})
 
 
@@ -201,7 +205,7 @@ def tally_schema() -> Schema:
     from solon.policy.types import OUTCOMES
 
     vote = _all({"voter": Name, "decision": Word, "counted": Flag, "why": Name, "action": Word})
-    proof = _all({"first": vote_schema()["anyOf"][0], "second": vote_schema()["anyOf"][0]})
+    proof = _all(dict.fromkeys(("first", "second"), _signed_vote()))
     counts = {"type": "object", "properties": dict.fromkeys(DECISIONS, Count), "additionalProperties": False}
     shown = {"slot": Name, "proposal": Digest, "outcome": _one_of(OUTCOMES), "approved": Flag, "action": Word, "n": Count}
     shown |= {"f": Count, "q": Count, "claim": Name, "threshold": Fraction, "counts": counts, "escalate": Flag}
